@@ -22,6 +22,7 @@ mod engines;
 mod exhaustion;
 mod findings;
 mod flood;
+mod forced_command;
 mod forward_commands;
 mod forwarding;
 mod host_keys;

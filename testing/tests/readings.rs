@@ -99,7 +99,8 @@ fn printing_command_is_read() {
         for _ in 0..3 {
             assert_eq!(node.daemon.temperature("pve1").unwrap(), expected, "{name}");
         }
-        wait::until("sshd's log", || node.sshd.count("Starting session") == 3);
+        // One more for the question whether the command is forced.
+        wait::until("sshd's log", || node.sshd.count("Starting session") == 4);
         assert_eq!(node.sshd.count("Accepted publickey"), 1, "{name}");
     }
 }
@@ -119,7 +120,7 @@ fn shell_account_with_sensors_is_read() {
     for _ in 0..3 {
         assert_eq!(node.daemon.temperature("pve1").unwrap(), expected);
     }
-    wait::until("sshd's log", || node.sshd.count("Starting session") == 4);
+    wait::until("sshd's log", || node.sshd.count("Starting session") == 5);
 }
 
 #[test]

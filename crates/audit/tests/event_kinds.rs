@@ -152,6 +152,39 @@ fn bodies() -> Vec<Body> {
     events.iter().map(Body::of).collect()
 }
 
+/// Those that releases since that log have added.
+fn later_bodies() -> Vec<Body> {
+    let (poller, node) = (poller(), NodeName::parse("pve1").unwrap());
+    let events = [
+        Event::ForcedCommandMissing {
+            node: &node,
+            error: "runs any command for our SSH key",
+        },
+        Event::CommandFinish {
+            request: RequestId {
+                correlation_id: "6fa459ea-ee8a-4ca4-894e-db77e160355e",
+                peer: &poller,
+            },
+            node: &node,
+            duration: Duration::from_millis(5),
+            outcome: Err(ReadingFailure {
+                reason: FailureReason::NoForcedCommand,
+                error: "runs any command for our SSH key",
+            }),
+        },
+    ];
+    events.iter().map(Body::of).collect()
+}
+
+/// A new log with these records.
+fn written(bodies: &[Body]) -> Vec<u8> {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    log.append(at(1), bodies).unwrap();
+    let files = disk.disk.lock().unwrap();
+    files.content(Dir::Log, LIVE).unwrap()
+}
+
 /// A record without its place in the chain.
 fn content(line: &str) -> &str {
     let (_, rest) = line.split_once(",\"event_type\"").unwrap();
@@ -212,7 +245,9 @@ fn documented() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
 #[test]
 fn documented_members_are_written() {
     let (documented, mut events) = (documented(), BTreeSet::new());
-    for line in std::str::from_utf8(LOG).unwrap().lines() {
+    let later = written(&later_bodies());
+    let logs = [LOG, &later].map(|log| std::str::from_utf8(log).unwrap());
+    for line in logs.into_iter().flat_map(str::lines) {
         let record: Map<String, Value> = serde_json::from_str(line).unwrap();
         let event = record["event_type"].as_str().unwrap();
         if event.starts_with("log.") {

@@ -92,6 +92,8 @@ pub struct Config {
     pub cache_ttl: Duration,
     /// The maximum output of one reading, in bytes.
     pub max_ssh_output_bytes: usize,
+    /// Refuses nodes on which the daemon's key has no forced command.
+    pub require_forced_command: bool,
     /// The interval at which the daemon reads every node by itself.
     pub poll_interval: Option<Duration>,
     /// The keys that all of this is made from; a reload starts from them.

@@ -142,6 +142,8 @@ pub enum FailureReason {
     HostKey(HostKeyReason),
     /// The node refused our key.
     KeyRefused,
+    /// The node runs any command for our key, and the configuration requires a forced command.
+    NoForcedCommand,
     /// The SSH protocol broke down.
     Ssh,
     /// No answer before the deadline.
@@ -178,6 +180,7 @@ impl FailureReason {
             Self::HostKey(HostKeyReason::Revoked) => "host_key_revoked",
             Self::HostKey(HostKeyReason::Certificate) => "host_certificate",
             Self::KeyRefused => "key_refused",
+            Self::NoForcedCommand => "no_forced_command",
             Self::Ssh => "ssh_error",
             Self::Timeout => "timeout",
             Self::Oversized => "oversized",
@@ -263,6 +266,13 @@ pub enum Event<'a> {
         node: &'a NodeName,
         /// The refusal.
         failure: ReadingFailure<'a>,
+    },
+    /// A node runs any command for our key. It is read all the same, and a warning is logged.
+    ForcedCommandMissing {
+        /// The node.
+        node: &'a NodeName,
+        /// The same as a sentence.
+        error: &'a str,
     },
     /// An open connection was closed, because its host key is no longer accepted.
     HostKeyWithdrawn {
@@ -451,6 +461,12 @@ impl<'a> Event<'a> {
                     ..Members::new(event_type, decision)
                 }
             }
+            Self::ForcedCommandMissing { node, error } => Members {
+                node: Some(node),
+                reason: Some(FailureReason::NoForcedCommand.as_str()),
+                error: Some(error.into()),
+                ..Members::new(EventType::ForcedCommandMissing, Decision::Allowed)
+            },
             Self::HostKeyWithdrawn {
                 node,
                 reason,
@@ -479,6 +495,7 @@ fn failed(reason: FailureReason) -> (EventType, Decision) {
     match reason {
         FailureReason::AddressNotPermitted => (EventType::EgressDenied, Decision::Denied),
         FailureReason::HostKey(_) => (EventType::HostKeyMismatch, Decision::Failed),
+        FailureReason::NoForcedCommand => (EventType::ForcedCommandMissing, Decision::Failed),
         _ => (EventType::CommandFinish, Decision::Failed),
     }
 }

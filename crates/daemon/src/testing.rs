@@ -2,8 +2,8 @@
 //! keeps the records in memory. Time is the runtime's, which the tests pause.
 
 use crate::node::{
-    NodeFailure, NodeHandle, NodeInbox, NodeStarter, NodeTaskSettings, Sample, SensorCounts,
-    SharedHistory,
+    KeyScope, NodeFailure, NodeHandle, NodeInbox, NodeStarter, NodeTaskSettings, Sample,
+    SensorCounts, SharedHistory,
 };
 use crate::observe::recorder::{Health, OnDisk, Recorder, Recording, RecordingFailed, Retention};
 use crate::state::{Daemon, Parts};
@@ -57,6 +57,7 @@ pub(crate) fn sample() -> Sample {
         },
         dropped: Dropped::default(),
         sensors: SensorCounts::default(),
+        key_scope: KeyScope::ForcedCommand,
     }
 }
 

@@ -10,6 +10,14 @@ use std::fmt;
 /// The maximum length of an argument, and of a whole command, in bytes.
 pub const MAX_ARGUMENT_BYTES: usize = 1024;
 
+/// The word by which the daemon finds out whether a shell runs what it asks for. It is no
+/// program: a shell ends with [`NOT_FOUND`], a forced command does not see it, and the helper
+/// refuses it.
+pub const FORCED_COMMAND_CHECK: &str = "pulse-sensor-forced-command-check";
+
+/// The exit code of a shell that finds no program of a name (POSIX, "Exit Status for Commands").
+pub const NOT_FOUND: u32 = 127;
+
 /// A command for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NodeCommand {
@@ -288,6 +296,7 @@ mod tests {
             (b"ipmitool", E::NotPermitted),
             (b"sensors", E::NotPermitted),
             (b"rm x", E::NotPermitted),
+            (FORCED_COMMAND_CHECK.as_bytes(), E::NotPermitted),
             (b"read serve", E::NotPermitted),
             (b"pulse-sensor-node pulse-sensor-node read", E::NotPermitted),
         ];

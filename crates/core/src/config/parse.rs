@@ -2,6 +2,7 @@
 
 use super::schema::{Environment, Fault, Value, VariableError};
 use super::table::{FILE, Keys, PeerKeys};
+use super::values::ConfigVersion;
 use super::{
     Access, Audit, Config, ConfigError, Forward, MAX_CONFIG_BYTES, Metrics, NodeSettings,
     SocketAccess, Timeouts,
@@ -198,6 +199,10 @@ impl From<Keys> for Config {
             },
             cache_ttl: keys.cache_ttl.0,
             max_ssh_output_bytes: keys.max_ssh_output_bytes.0 as usize,
+            require_forced_command: keys
+                .ssh
+                .require_forced_command
+                .unwrap_or(keys.config_version >= ConfigVersion::Two),
             poll_interval: Some(keys.ssh.poll_interval.0).filter(|every| !every.is_zero()),
             nodes,
             keys,

@@ -34,9 +34,10 @@ pub static FILE: Key = Key {
 table! {
     /// The keys of the file, each parsed by itself.
     pub struct Keys {
-        /// The version of this file's format. A daemon that knows only earlier versions refuses
-        /// the file.
-        config_version: ConfigVersion = 1, Reload;
+        /// The version of this file's format. Version 2 is recommended for new files: it makes
+        /// true the default of ssh.require_forced_command. A daemon that knows only earlier
+        /// versions refuses the file.
+        config_version: ConfigVersion = 1, Reload, example 2;
 
         /// The Unix socket that Pulse connects to. The caller's identity comes from the kernel;
         /// allowed_peers and the keys below it give it rights.
@@ -193,6 +194,10 @@ table! {
         idle_timeout: Interval = "10m", Reload, example "1h";
         /// The interval at which the daemon reads every node by itself; "0s" turns this off.
         poll_interval: Interval = "0s", Reload, example "1m";
+        /// Refuses to read a node on which the daemon's key has no forced command: whoever has the
+        /// key has a shell there. With false the daemon reads it and warns. Without this key it is
+        /// true if config_version is 2, else false.
+        require_forced_command: Option<bool>, Reload, example true;
     }
 
     pub(super) struct AuditKeys {

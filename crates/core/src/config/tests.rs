@@ -463,13 +463,32 @@ fn integers_may_have_a_radix() {
 
 #[test]
 fn newer_files_are_refused_as_such() {
-    assert!(Config::parse("config_version = 1").is_ok());
+    for known in [1, 2] {
+        assert!(Config::parse(&format!("config_version = {known}")).is_ok());
+    }
     // Unknown keys are what such a file has.
-    let newer = error("allowed_clusters = []\nconfig_version = 2");
-    let expected = "line 2, column 18: this daemon is older than the file: it reads version 1, \
-                    and this is version 2";
+    let newer = error("allowed_clusters = []\nconfig_version = 3");
+    let expected = "line 2, column 18: this daemon is older than the file: it reads versions 1 \
+                    and 2, and this is version 3";
     assert_eq!(newer, expected);
-    assert!(error("config_version = 0").contains("expected the number 1"));
+    assert!(error("config_version = 0").contains("expected the number 1 or 2"));
+}
+
+#[test]
+fn version_decides_the_default() {
+    for (text, required) in [
+        ("", false),
+        ("config_version = 1", false),
+        ("config_version = 2", true),
+        ("[ssh]\nrequire_forced_command = true", true),
+        (
+            "config_version = 2\n[ssh]\nrequire_forced_command = false",
+            false,
+        ),
+    ] {
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.require_forced_command, required, "{text}");
+    }
 }
 
 #[test]

@@ -101,21 +101,27 @@ macro_rules! from_number {
     };
 }
 
-/// The version of the file's format: 1, the only one so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ConfigVersion;
+/// The version of the file's format, which decides defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ConfigVersion {
+    /// Also that of a file without a version.
+    One,
+    /// `ssh.require_forced_command` is true by default.
+    Two,
+}
 
 impl Value for ConfigVersion {
-    const SHAPE: Shape = Shape::Scalar("the number 1");
+    const SHAPE: Shape = Shape::Scalar("the number 1 or 2");
 
     fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
         match number::<Self, _>(raw, 1..=i64::MAX)? {
-            1 => Ok(Self),
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
             version => Err(Fault::at(
                 raw,
                 format!(
-                    "this daemon is older than the file: it reads version 1, and this is version \
-                     {version}"
+                    "this daemon is older than the file: it reads versions 1 and 2, and this is \
+                     version {version}"
                 ),
             )),
         }

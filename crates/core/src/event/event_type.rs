@@ -29,11 +29,13 @@ pub enum EventType {
     EgressDenied,
     /// An operator has accepted that records are lost to a collector.
     ForwardingLossAccepted,
+    /// On a node, the daemon's key has no forced command.
+    ForcedCommandMissing,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ProxyStart,
         Self::ProxyStop,
         Self::Confinement,
@@ -47,6 +49,7 @@ impl EventType {
         Self::HostKeyMismatch,
         Self::EgressDenied,
         Self::ForwardingLossAccepted,
+        Self::ForcedCommandMissing,
     ];
 
     /// The type with this name on record.
@@ -72,6 +75,7 @@ impl EventType {
             Self::HostKeyMismatch => "hostkey.mismatch",
             Self::EgressDenied => "egress.denied",
             Self::ForwardingLossAccepted => "forwarding.loss_accepted",
+            Self::ForcedCommandMissing => "forced_command.missing",
         }
     }
 }

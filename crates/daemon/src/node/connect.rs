@@ -58,14 +58,10 @@ impl Connector for SshConnector {
     }
 
     async fn open(&self) -> Result<Session, NodeFailure> {
-        let NodeTaskSettings {
-            node,
-            timeouts,
-            max_output_bytes,
-        } = &self.settings;
+        let NodeTaskSettings { node, timeouts, .. } = &self.settings;
         Ok(Session::new(
             Connection::open(&self.context, &self.name, node, timeouts).await?,
-            *max_output_bytes,
+            &self.settings,
             Arc::clone(&self.history),
         ))
     }

@@ -4,7 +4,11 @@
 //! direction. Without it, each reading runs a command. The first reading tells which it is:
 //! the helper sends a greeting; a forced command prints its document whatever is asked, and
 //! that document is the first reading; a shell fails, and is then asked for `sensors -j`.
+//!
+//! Without the helper, the daemon then asks for a word that is no program. Only a shell looks for
+//! one: where it does, our key has no forced command.
 
+use super::NodeTaskSettings;
 use super::connect::Connection;
 use super::document::{self, NodeDocument, SensorCounts, SharedHistory};
 use super::ending::Ending;
@@ -12,7 +16,7 @@ use super::failure::{NodeFailure, said};
 use super::host_key::Identity;
 use super::task::NodeSession;
 use pulse_core::event::Exchange;
-use pulse_sensors::command::NodeCommand;
+use pulse_sensors::command::{FORCED_COMMAND_CHECK, NOT_FOUND, NodeCommand};
 use pulse_sensors::document::Dropped;
 use pulse_sensors::output::{CommandOutput, OutputBuffer, is_greeting};
 use russh::client::Msg;
@@ -21,7 +25,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// The outcome of a reading that succeeded.
 pub(crate) struct Sample {
@@ -37,6 +42,26 @@ pub(crate) struct Sample {
     pub dropped: Dropped,
     /// The sensors that the document does not have as usual.
     pub sensors: SensorCounts,
+    /// The commands that the node runs for our key.
+    pub key_scope: KeyScope,
+}
+
+/// The commands that a node runs for the daemon's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeyScope {
+    /// Not found out: the answer took too long.
+    Unknown,
+    /// The forced command alone.
+    ForcedCommand,
+    /// Any: a shell runs them, as this user.
+    AnyCommand { user: String },
+}
+
+/// The words that a node is sent.
+#[derive(Clone, Copy)]
+enum Request {
+    Command(NodeCommand),
+    ForcedCommandCheck,
 }
 
 /// The way in which a node is asked.
@@ -53,9 +78,16 @@ enum Transport {
 pub(super) struct Session {
     connection: Connection,
     transport: Transport,
+    key_scope: KeyScope,
     limit: usize,
+    user: String,
+    require_forced_command: bool,
     history: SharedHistory,
 }
+
+/// The wait for the answer to [`FORCED_COMMAND_CHECK`]. A shell that finds no program says so at
+/// once, as it has just run another command; a forced command may take a while.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes that SSH itself may need for an exchange and for keepalives after it.
 const PROTOCOL_BYTES: usize = 256 * 1024;
@@ -75,8 +107,8 @@ impl NodeSession for Session {
     }
 
     async fn read(&mut self) -> Result<Sample, NodeFailure> {
-        // Twice, because the first reading can run two commands, each with its own output.
-        self.connection.guard.allow(2 * self.limit + PROTOCOL_BYTES);
+        // The first reading can run three commands, each with its own output.
+        self.connection.guard.allow(3 * self.limit + PROTOCOL_BYTES);
         match self.exchange().await {
             // The library reports a connection that the guard has ended as a broken one.
             Err(_) if self.connection.guard.exceeded() => {
@@ -92,11 +124,18 @@ impl NodeSession for Session {
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection, limit: usize, history: SharedHistory) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        settings: &NodeTaskSettings,
+        history: SharedHistory,
+    ) -> Self {
         Self {
             connection,
             transport: Transport::Unknown,
-            limit,
+            key_scope: KeyScope::Unknown,
+            limit: settings.max_output_bytes,
+            user: settings.node.user.clone(),
+            require_forced_command: settings.require_forced_command,
             history,
         }
     }
@@ -110,19 +149,54 @@ impl Session {
             }
             Transport::Command(command) => {
                 let command = *command;
-                self.sample_of(command, &self.run(command).await?)
+                let output = self.run(Request::Command(command)).await?;
+                self.sample_of(command, &output)
             }
-            Transport::Unknown => self.first_reading().await,
+            Transport::Unknown => {
+                let sample = self.first_reading().await?;
+                match self.transport {
+                    Transport::Command(_) => self.check_forced_command(sample).await,
+                    Transport::Unknown | Transport::Helper(_) => Ok(sample),
+                }
+            }
         }
     }
 
+    /// Finds out whether a shell runs what the daemon asks for, once for each connection whose
+    /// node has no helper. An answer that takes long, or exceeds a limit, is hardly a shell's, so
+    /// the node is read without it.
+    async fn check_forced_command(&mut self, sample: Sample) -> Result<Sample, NodeFailure> {
+        let answer = match timeout(CHECK_TIMEOUT, self.run(Request::ForcedCommandCheck)).await {
+            Ok(Err(NodeFailure::Closed)) => return Err(NodeFailure::Closed),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => return Ok(sample),
+        };
+        let user = self.user.clone();
+        // A forced command may print its document and then fail to find another program. A login
+        // shell may print a greeting of its own, so not every output is a forced command's.
+        let is_document = || pulse_sensors::document::read(&answer.stdout).is_ok();
+        self.key_scope = if answer.exit_code != Some(NOT_FOUND) || is_document() {
+            KeyScope::ForcedCommand
+        } else if self.require_forced_command {
+            return Err(NodeFailure::NoForcedCommand { user });
+        } else {
+            KeyScope::AnyCommand { user }
+        };
+        Ok(Sample {
+            key_scope: self.key_scope.clone(),
+            ..sample
+        })
+    }
+
     async fn first_reading(&mut self) -> Result<Sample, NodeFailure> {
-        let mut lines = Lines::new(self.exec(NodeCommand::Serve).await?, self.limit);
+        let serve = Request::Command(NodeCommand::Serve);
+        let mut lines = Lines::new(self.exec(serve).await?, self.limit);
         let first = match lines.next().await {
             Ok(line) if is_greeting(&line) => {
                 lines.channel.data_bytes(REQUEST).await?;
                 let line = lines.next().await?;
                 self.transport = Transport::Helper(lines);
+                self.key_scope = KeyScope::ForcedCommand;
                 return self.sample(NodeCommand::Serve, &line, None);
             }
             Ok(line) => line,
@@ -138,22 +212,27 @@ impl Session {
             return Ok(sample);
         }
         // A shell, which does not know the helper.
-        let output = self.run(NodeCommand::SensorsJson).await?;
+        let sensors = Request::Command(NodeCommand::SensorsJson);
+        let output = self.run(sensors).await?;
         let sample = self.sample_of(NodeCommand::SensorsJson, &output)?;
         // Only now: after a failure the next session tries the helper again.
         self.transport = Transport::Command(NodeCommand::SensorsJson);
         Ok(sample)
     }
 
-    async fn exec(&self, command: NodeCommand) -> Result<Channel<Msg>, NodeFailure> {
+    async fn exec(&self, request: Request) -> Result<Channel<Msg>, NodeFailure> {
+        let words = match request {
+            Request::Command(command) => command.to_string(),
+            Request::ForcedCommandCheck => FORCED_COMMAND_CHECK.to_owned(),
+        };
         let channel = self.connection.handle.channel_open_session().await?;
         // Without a reply: the output shows that the command runs.
-        channel.exec(false, command.to_string()).await?;
+        channel.exec(false, words).await?;
         Ok(channel)
     }
 
-    async fn run(&self, command: NodeCommand) -> Result<CommandOutput, NodeFailure> {
-        Lines::new(self.exec(command).await?, self.limit)
+    async fn run(&self, request: Request) -> Result<CommandOutput, NodeFailure> {
+        Lines::new(self.exec(request).await?, self.limit)
             .rest(Vec::new())
             .await
     }
@@ -199,6 +278,7 @@ impl Session {
             },
             dropped,
             sensors,
+            key_scope: self.key_scope.clone(),
         })
     }
 }

@@ -59,6 +59,15 @@ pub(crate) enum NodeFailure {
         /// The user of the login.
         user: String,
     },
+    /// The node runs any command for our key, and the configuration requires a forced command.
+    #[error(
+        "{}; or permit it with require_forced_command = false in [ssh]",
+        no_forced_command(user)
+    )]
+    NoForcedCommand {
+        /// The user of the login.
+        user: String,
+    },
     /// The SSH connection failed.
     #[error("broke off the SSH connection: {0}")]
     Ssh(String),
@@ -205,6 +214,7 @@ impl NodeFailure {
                 FailureReason::HostKey(failure.reason())
             }
             Self::KeyRefused { .. } => FailureReason::KeyRefused,
+            Self::NoForcedCommand { .. } => FailureReason::NoForcedCommand,
             Self::Ssh(_) | Self::Closed | Self::NoHostKey => FailureReason::Ssh,
             Self::TimedOut | Self::Pending => FailureReason::Timeout,
             Self::Oversized { .. } => FailureReason::Oversized,
@@ -276,6 +286,13 @@ pub(super) fn harmless(text: &str) -> String {
         .take(MAX_CHARS)
         .map(|c| if is_harmless(c) { c } else { '?' })
         .collect()
+}
+
+/// The sentence about a key without its forced command, after the node's name.
+pub(super) fn no_forced_command(user: &str) -> String {
+    format!(
+        "runs any command for our SSH key, since its line for user \"{user}\" has no forced command: replace it there by the line that \"pulse-sensorctl keys show\" prints"
+    )
 }
 
 /// Characters that are kept of a text that may quote the node.

@@ -1,12 +1,12 @@
 //! One node, for the fuzz targets.
 
-use super::NodeFailure;
 use super::connect::Connection;
 use super::ending::SharedEnding;
 use super::exchange::Session;
 use super::host_key::{KeyCheck, NodeClient};
 use super::task::NodeSession;
-use pulse_core::config::Config;
+use super::{NodeFailure, NodeTaskSettings};
+use pulse_core::config::{Config, NodeSettings};
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::nodes::name::NodeName;
 use russh::keys::{Certificate, PrivateKey, PublicKeyOrCertificate};
@@ -45,7 +45,19 @@ impl Node {
         let connection = timeout(timeouts.connect, connection).await;
         let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
         let mut session = match connection {
-            Ok(connection) => Session::new(connection, limit, Arc::default()),
+            Ok(connection) => {
+                let settings = NodeTaskSettings {
+                    node: NodeSettings {
+                        address: None,
+                        port: 22,
+                        user: "u".to_owned(),
+                    },
+                    timeouts,
+                    max_output_bytes: limit,
+                    require_forced_command: false,
+                };
+                Session::new(connection, &settings, Arc::default())
+            }
             Err(not_opened) => return (Vec::new(), Some(not_opened.failure.to_string())),
         };
         let mut documents = Vec::new();

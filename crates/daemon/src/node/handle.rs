@@ -3,8 +3,8 @@
 //! Readings know nodes by their handles alone. The other end is a task that speaks SSH
 //! ([`super::task`]), or a script in tests.
 
-use super::exchange::Sample;
-use super::failure::NodeFailure;
+use super::exchange::{KeyScope, Sample};
+use super::failure::{NodeFailure, no_forced_command};
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::rpc::Retry;
 use russh::keys::PrivateKey;
@@ -142,6 +142,16 @@ impl NodeHandle {
         match status.last.as_ref()? {
             Ok(()) => status.sample.clone().map(Ok),
             Err(failure) => Some(Err(failure.clone())),
+        }
+    }
+
+    /// The sentence about a node that runs any command for our key, and is read all the same. It
+    /// follows the node's name.
+    pub(crate) fn key_warning(&self) -> Option<String> {
+        let status = self.status.borrow();
+        match &status.sample.as_ref()?.key_scope {
+            KeyScope::AnyCommand { user } => Some(no_forced_command(user)),
+            KeyScope::Unknown | KeyScope::ForcedCommand => None,
         }
     }
 

@@ -18,7 +18,7 @@ mod task;
 
 pub(crate) use connect::NodeContext;
 pub(crate) use document::{SensorCounts, SharedHistory};
-pub(crate) use exchange::Sample;
+pub(crate) use exchange::{KeyScope, Sample};
 #[cfg(test)]
 pub(crate) use failure::HostKeyFailure;
 pub(crate) use failure::NodeFailure;
@@ -45,6 +45,8 @@ pub(crate) struct NodeTaskSettings {
     pub(crate) timeouts: Timeouts,
     /// The most one reading may print, in bytes.
     pub(crate) max_output_bytes: usize,
+    /// Refuses a node that runs any command for our key.
+    pub(crate) require_forced_command: bool,
 }
 
 /// Starts the tasks of nodes: those that speak SSH, or scripts in tests.
@@ -132,6 +134,7 @@ impl Nodes {
                 node: node.clone(),
                 timeouts: config.timeouts,
                 max_output_bytes: config.max_ssh_output_bytes,
+                require_forced_command: config.require_forced_command,
             };
             let previous = previous.listed.get_key_value(name);
             // A task is worth keeping unless it waits out a failure: a reload is how an operator

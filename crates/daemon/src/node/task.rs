@@ -4,8 +4,8 @@
 //! start. A caller that gives up waiting changes nothing here: the exchange has its own
 //! deadline, and its sample is kept for the next caller.
 
-use super::exchange::Sample;
-use super::failure::{HostKeyFailure, NodeFailure, Withdrawn};
+use super::exchange::{KeyScope, Sample};
+use super::failure::{HostKeyFailure, NodeFailure, Withdrawn, no_forced_command};
 use super::handle::{Answer, Cause, Delay, NodeInbox, NodeStatus};
 use super::host_key::Identity;
 use crate::observe::recorder::Recorder;
@@ -63,6 +63,8 @@ pub(super) struct NodeTask<C: Connector> {
     /// The files; the pins that the session was judged by, and the files of the last attempt to
     /// open one, count as seen.
     files: LocalFiles,
+    /// The commands that the node runs for our key, as it was found last.
+    key_scope: KeyScope,
     backoff: Backoff,
     penalties: Penalties,
 }
@@ -101,6 +103,7 @@ impl<C: Connector> NodeTask<C> {
             status,
             session: None,
             files,
+            key_scope: KeyScope::Unknown,
             backoff: Backoff::default(),
             penalties: Penalties::default(),
         };
@@ -171,9 +174,38 @@ impl<C: Connector> NodeTask<C> {
             outcome = self.attempt(deadline).await;
         }
         match outcome {
-            Ok(sample) => Ok(self.succeeded(sample)),
+            Ok(sample) => {
+                self.check_key_scope(&sample.key_scope).await;
+                Ok(self.succeeded(sample))
+            }
             Err(failure) => Err(self.failed(failure)),
         }
+    }
+
+    /// Warns when the node is found to run any command for our key, once until it does not.
+    async fn check_key_scope(&mut self, found: &KeyScope) {
+        if self.key_scope == *found || *found == KeyScope::Unknown {
+            return;
+        }
+        let is_first = self.key_scope == KeyScope::Unknown;
+        self.key_scope = found.clone();
+        let KeyScope::AnyCommand { user } = found else {
+            if !is_first {
+                tracing::info!(
+                    "node \"{}\" runs the forced command alone for our SSH key now",
+                    self.name
+                );
+            }
+            return;
+        };
+        let sentence = no_forced_command(user);
+        tracing::warn!("node \"{}\" {sentence}", self.name);
+        let event = Event::ForcedCommandMissing {
+            node: &self.name,
+            error: &sentence,
+        };
+        // The node is read all the same; the recorder logs that the record has failed.
+        let _ = self.recorder.record(&event).await;
     }
 
     async fn attempt(&mut self, deadline: Instant) -> Result<Sample, NodeFailure> {

@@ -1,6 +1,6 @@
 //! A node's task with a scripted connection and paused time.
 
-use super::exchange::Sample;
+use super::exchange::{KeyScope, Sample};
 use super::failure::{HostKeyFailure, NodeFailure};
 use super::handle::NodeHandle;
 use super::host_key::Identity;
@@ -47,6 +47,8 @@ enum Planned {
     ReadingTakes(Duration),
     /// The connection is closed by the node after this reading.
     Closes,
+    /// The node runs these commands for our key, and is read.
+    Runs(KeyScope),
 }
 
 /// The node at the other end.
@@ -112,6 +114,12 @@ impl NodeSession for Session {
             Some(Planned::ReadingFails(failure)) => return Err(failure),
             Some(Planned::ReadingTakes(length)) => sleep(length).await,
             Some(Planned::Closes) => self.is_closed = true,
+            Some(Planned::Runs(key_scope)) => {
+                return Ok(Sample {
+                    key_scope,
+                    ..sample()
+                });
+            }
             Some(planned) => panic!("{planned:?} is not of an open connection"),
             None => {}
         }
@@ -438,6 +446,32 @@ async fn early_attempts_are_bounded() {
             "{opened}: two, then one in 5 s"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_forced_command_is_on_record() {
+    let any = || {
+        Planned::Runs(KeyScope::AnyCommand {
+            user: "u".to_owned(),
+        })
+    };
+    let fixture = Fixture::new([
+        any(),
+        any(),
+        Planned::Runs(KeyScope::Unknown),
+        any(),
+        Planned::Runs(KeyScope::ForcedCommand),
+        any(),
+    ]);
+    let record = "forced_command.missing allowed no_forced_command";
+    // Once, until it was found to be in force.
+    for expected in [1, 1, 1, 1, 1, 2] {
+        fixture.read().await.unwrap();
+        assert_eq!(fixture.records.lines(), vec![record; expected]);
+    }
+    assert!(fixture.handle.key_warning().is_some());
+    fixture.read().await.unwrap();
+    assert_eq!(fixture.handle.key_warning(), None);
 }
 
 /// Keeps the histories that tasks are started with.

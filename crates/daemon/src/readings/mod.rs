@@ -6,7 +6,7 @@
 
 pub(crate) mod poll;
 
-use crate::node::{NodeFailure, NodeHandle, Nodes, Sample, SensorCounts};
+use crate::node::{KeyScope, NodeFailure, NodeHandle, Nodes, Sample};
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::recorder::Recorder;
 use pulse_core::callers::peer::PeerId;
@@ -111,18 +111,18 @@ impl Readings {
         // After the exchange: a reading that ends now writes before it, or no longer.
         for node in before.nodes.names() {
             if !settings.nodes.has_spelling(node) {
-                self.metrics.forget_sensors(node);
+                self.metrics.forget_node(node);
             }
         }
     }
 
-    /// Publishes the sensors of a node's last reading, unless a reload has removed the node or
-    /// spelled it otherwise meanwhile: nothing would remove these gauges any more.
-    fn publish_sensors(&self, node: &NodeName, sensors: SensorCounts) {
+    /// Sets gauges of a node after a reading, unless a reload has removed the node or spelled it
+    /// otherwise meanwhile: nothing would remove these gauges any more.
+    fn publish(&self, node: &NodeName, set: impl FnOnce(&Metrics)) {
         // Held while writing, so that no reload comes in between.
         let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
         if settings.nodes.has_spelling(node) {
-            self.metrics.sensors(node, sensors);
+            set(&self.metrics);
         }
     }
 
@@ -212,7 +212,13 @@ impl Readings {
             Ok(sample) => {
                 self.metrics
                     .dropped(&node, sample.dropped.implausible + sample.dropped.malformed);
-                self.publish_sensors(&node, sample.sensors);
+                self.publish(&node, |metrics| {
+                    metrics.sensors(&node, sample.sensors);
+                    if sample.key_scope != KeyScope::Unknown {
+                        let is_missing = sample.key_scope != KeyScope::ForcedCommand;
+                        metrics.forced_command_missing(&node, is_missing);
+                    }
+                });
                 "success"
             }
             Err(failure) => {
@@ -222,6 +228,9 @@ impl Readings {
                         self.metrics.host_key_changed(&node);
                     }
                     FailureReason::Oversized => self.metrics.oversized(&node),
+                    FailureReason::NoForcedCommand => self.publish(&node, |metrics| {
+                        metrics.forced_command_missing(&node, true);
+                    }),
                     _ => {}
                 }
                 reason.as_str()
@@ -240,7 +249,10 @@ impl Readings {
     /// requests have ended as pending or abandoned, and later requests meet the node's wait.
     async fn record_refusal(&self, node: &NodeName, failure: &NodeFailure) {
         // A withdrawn host key has its record already.
-        if let NodeFailure::HostKey(_) | NodeFailure::AddressNotPermitted = failure {
+        if let NodeFailure::HostKey(_)
+        | NodeFailure::AddressNotPermitted
+        | NodeFailure::NoForcedCommand { .. } = failure
+        {
             let event = Event::LateRefusal {
                 node,
                 failure: ReadingFailure {

@@ -41,6 +41,9 @@ pub(super) struct NodeHealth {
     /// The reason for any state but `Answering`, with its remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+    /// What is wrong with a node although it is read, with its remedy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 /// The data of `get_health`.
@@ -138,6 +141,9 @@ impl NodeHealth {
             state,
             age_ms: last.and_then(|sample| u64::try_from(sample.taken.elapsed().as_millis()).ok()),
             error: problem.map(|problem| format!("node \"{name}\" {problem}")),
+            warning: handle
+                .key_warning()
+                .map(|warning| format!("node \"{name}\" {warning}")),
         }
     }
 }

@@ -250,6 +250,12 @@ async fn late_refusal_is_on_record() {
             NodeFailure::AddressNotPermitted,
             "egress.denied denied address_not_permitted",
         ),
+        (
+            NodeFailure::NoForcedCommand {
+                user: "u".to_owned(),
+            },
+            "forced_command.missing failed no_forced_command",
+        ),
         (NodeFailure::NoAddress, "command.finish failed timeout"),
     ] {
         let fixture = Fixture::new("allowed_nodes = ['a']", move |_| Step {

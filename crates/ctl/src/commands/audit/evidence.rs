@@ -110,9 +110,12 @@ impl Evidence {
             let is_outcome = matches!(
                 event,
                 Some(
-                    EventType::CommandFinish | EventType::HostKeyMismatch | EventType::EgressDenied
-                )
-            );
+                    EventType::CommandFinish
+                        | EventType::HostKeyMismatch
+                        | EventType::EgressDenied
+                        | EventType::ForcedCommandMissing
+                ) // The warning about a forced command that is missing belongs to no reading.
+            ) && record.text("decision") != Some("allowed");
             if event == Some(EventType::CommandStart) {
                 readings.push(Reading {
                     start: Some(record),

@@ -70,6 +70,10 @@ fn meaning(record: &Shown) -> String {
         EventType::EgressDenied => {
             format!("Node {node} has an address that may not be connected to. It was not asked.")
         }
+        EventType::ForcedCommandMissing => format!(
+            "On node {node} the daemon's key has no forced command, so whoever has the key has a \
+             shell there. The decision says whether the node was read all the same (allowed)."
+        ),
         EventType::ConnectionAccepted => "A caller with a capability was let in.".into(),
         EventType::ConnectionDenied => "A caller without a capability was refused.".into(),
         EventType::LimiterRejection if record.text("limiter") == Some("accepts") => {

@@ -41,6 +41,8 @@ pub(super) struct Node {
     /// The age of the last good reading.
     pub(super) age_ms: Option<u64>,
     pub(super) error: Option<String>,
+    /// What is wrong with a node although it is read.
+    pub(super) warning: Option<String>,
 }
 
 /// The state of a node as of its last reading.
@@ -110,6 +112,7 @@ impl Report {
         let audit = self.audit.as_ref();
         let confinement = self.confinement.as_ref();
         self.count(NodeState::Failing) + self.count(NodeState::Waiting) > 0
+            || self.nodes.iter().any(|node| node.warning.is_some())
             || audit.is_some_and(|audit| !audit.writable || !audit.problems.is_empty())
             || confinement.is_some_and(|layers| !layers.missing.is_empty())
     }

@@ -192,11 +192,19 @@ fn explanations(report: &Report) -> Vec<(Tone, String)> {
             .filter(|node| node.state == *state && *state != NodeState::Unread);
         nodes.filter_map(|node| Some((state.tone(), node.error.clone()?)))
     });
+    let of_keys = report
+        .nodes
+        .iter()
+        .filter_map(|node| Some((Tone::Bad, node.warning.clone()?)));
     let audit = report.audit.iter();
     let problems = audit.clone().flat_map(|audit| &audit.problems);
     let problems = problems.map(|problem| (Tone::Bad, format!("audit log: {problem}")));
     let warnings = audit.filter_map(|audit| Some((Tone::Warm, audit.warning.clone()?)));
-    of_nodes.chain(problems).chain(warnings).collect()
+    of_nodes
+        .chain(of_keys)
+        .chain(problems)
+        .chain(warnings)
+        .collect()
 }
 
 impl NodeState {

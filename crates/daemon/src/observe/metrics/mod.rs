@@ -60,6 +60,7 @@ pub(crate) struct Metrics {
     dropped_values: Family<NodeLabel, Counter>,
     omitted_sensors: Family<NodeLabel, Gauge>,
     sensor_chips: Family<StateLabels, Gauge>,
+    forced_command_missing: Family<NodeLabel, Gauge>,
     peers: Mutex<HashSet<PeerId>>,
     /// Connections over their user's accept budget.
     pub closed_unread: Counter,
@@ -94,6 +95,7 @@ impl Metrics {
             dropped_values: Family::default(),
             omitted_sensors: Family::default(),
             sensor_chips: Family::default(),
+            forced_command_missing: Family::default(),
             peers: Mutex::default(),
             closed_unread: Counter::default(),
             queue_depth: Gauge::default(),
@@ -219,6 +221,11 @@ impl Metrics {
             "Chips that do not answer at once, in the last successful reading, by state",
             self.sensor_chips.clone(),
         );
+        r.register(
+            "forced_command_missing",
+            "Whether the node runs any command for the daemon's key",
+            self.forced_command_missing.clone(),
+        );
     }
 
     /// A request has its outcome.
@@ -274,8 +281,16 @@ impl Metrics {
         }
     }
 
+    /// A node was found to run any command for our key, or the forced command alone.
+    pub(crate) fn forced_command_missing(&self, node: &NodeName, is_missing: bool) {
+        self.forced_command_missing
+            .get_or_create(&label(node))
+            .set(i64::from(is_missing));
+    }
+
     /// A node is no longer listed under this name: what was true in its last reading is not now.
-    pub(crate) fn forget_sensors(&self, node: &NodeName) {
+    pub(crate) fn forget_node(&self, node: &NodeName) {
+        self.forced_command_missing.remove(&label(node));
         self.omitted_sensors.remove(&label(node));
         for answering in Answering::ALL {
             self.sensor_chips.remove(&StateLabels::of(node, answering));
