@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Verify an audit log: verify_audit_log.py [--live] [--key KEY] [--state DIR] [--head LINE]... [--seals audit.seals]
 FILE... (in order, the live one last; - is standard input). Written from audit-format.md alone. Exit code: 0 intact; 1 broken; 3 unproven: no
---key, or neither a private key in DIR nor a head shows that the log was not cut off at its end; 64 usage; 66 cannot be read."""
+--key, or neither a private key in DIR nor a head shows that the log was not cut off at its end, or the end of a --live log has been unsealed
+for two minutes; 64 usage; 66 cannot be read."""
 import argparse, base64, hashlib, json, os, re, stat, sys
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -141,7 +142,8 @@ def verify(files, key, live, look=dict, heads=(), seals=()):  # the last record,
         raise ValueError("a seal was kept that is not in the log")
     if (last := max([0, *(number for number, _ in heads)])) > seq:
         raise ValueError(f"the log ends at record {seq}, but record {last} is known from elsewhere")
-    return seq, epoch, shows_the_end(log_id, epoch, current, announced, keys, look) or last > 0
+    is_late = live and unsealed_since and datetime.now(timezone.utc).replace(tzinfo=None) - unsealed_since > timedelta(seconds=120)
+    return seq, epoch, (shows_the_end(log_id, epoch, current, announced, keys, look) or last > 0) and not is_late
 
 class Parser(argparse.ArgumentParser):
     def error(self, message):

@@ -6,9 +6,9 @@ mod common;
 use common::forger::value;
 use common::keys::{Files, keys, renamed, state, with_all_keys};
 use common::python::{has_python, script};
-use common::{check, one};
-use pulse_audit::Head;
-use pulse_audit::verify::{Options, Report, Verdict};
+use common::{at, check, one, settings};
+use pulse_audit::verify::{Options, Report, StateKeys, Verdict};
+use pulse_audit::{Directory, Head, Log, Timestamp};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -167,4 +167,40 @@ fn second_verifier_agrees_on_ends() {
         seen[at] += 1;
     }
     assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
+}
+
+#[test]
+fn an_unsealed_end_alone_is_unproven() {
+    if !has_python() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let (directory, keys) = (place.path().join("log"), place.path().join("state"));
+    fs::create_dir(&directory).unwrap();
+    let storage = Directory::lock(&directory, &keys).unwrap();
+    // Written long ago, and never sealed.
+    let mut log = Log::open(storage, settings(), at(0)).unwrap();
+    let key = log.public_key();
+    common::write(&mut log, 1, "x");
+    let file = directory.join("audit.log");
+    for (is_live, expected) in [(true, Verdict::Unproven), (false, Verdict::Intact)] {
+        let options = Options {
+            key: Some(key),
+            state: Some(StateKeys::read(&keys).unwrap()),
+            live: is_live,
+            now: is_live.then(Timestamp::now),
+            ..Options::default()
+        };
+        let report = check(&one(fs::read(&file).unwrap()), &options);
+        assert_eq!(report.verdict, expected, "{:?}", report.findings);
+        let mut python = Command::new("python3");
+        python.arg(script()).args(["--key", &key.to_string()]);
+        python.arg("--state").arg(&keys).arg(&file);
+        if is_live {
+            python.arg("--live");
+        }
+        let output = python.output().unwrap();
+        let code = if is_live { 3 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
 }

@@ -89,6 +89,8 @@ pub enum NoteKind {
     TornWrite,
     /// Records at the end are not sealed yet.
     Pending,
+    /// Records at the end should be sealed by now, by this host's clock.
+    EndUnsealed,
     /// The last line is incomplete.
     Unfinished,
     /// Exact repetitions were skipped.
@@ -244,8 +246,12 @@ impl PendingReport {
         let mut report = self.report;
         // A key from the log itself proves nothing about the log, and a part of a log proves
         // nothing about the rest.
-        let on_its_word =
-            |note: &Note| matches!(note.kind, NoteKind::KeyFromLog | NoteKind::Partial);
+        let on_its_word = |note: &Note| {
+            matches!(
+                note.kind,
+                NoteKind::KeyFromLog | NoteKind::Partial | NoteKind::EndUnsealed
+            )
+        };
         let mut is_unproven = report.notes.iter().any(on_its_word);
         if report.findings.is_empty() && report.proofs.is_empty() && !self.lagging {
             report.note_beside(

@@ -9,7 +9,7 @@ use pulse_audit::verify::{Attack, Collected, NoteKind, Report, StateKeys, Verdic
 use serde_json::{Value, json};
 
 /// Advice for each note that makes a verdict unproven, in the order in which it is printed.
-const UNPROVEN: [(NoteKind, &str); 3] = [
+const UNPROVEN: [(NoteKind, &str); 4] = [
     (
         NoteKind::Partial,
         "Only a part was verified. For a proof, verify the whole log from its first record on, \
@@ -25,6 +25,12 @@ const UNPROVEN: [(NoteKind, &str); 3] = [
         "Nothing proves that the end of the log is there. Run as root with the private \
          directory (--state-dir), or give a line that `audit head` printed earlier (--head) or \
          another copy (--against).",
+    ),
+    (
+        NoteKind::EndUnsealed,
+        "The daemon seals within a minute of what it writes. If it runs and can write, verify \
+         again in some seconds: after a step of the clock or a suspend the seal comes then. If \
+         the end stays unsealed, see the daemon's log.",
     ),
 ];
 
