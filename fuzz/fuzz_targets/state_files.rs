@@ -1,11 +1,11 @@
-//! Files of the state directory with any content: cursors, losses, messages, seal keys. A parsed
-//! file is written as the same, no number exceeds 2^53, and a start on any file continues with
-//! valid numbers.
+//! Files of the state directory with any content: cursors, losses, messages, seal keys, the reason
+//! that a log stopped. A parsed file is written as the same, no number exceeds 2^53, and a start on
+//! any file continues with valid numbers.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_audit::fuzzing::{seal_key, seal_key_name, segment_name, segments};
+use pulse_audit::fuzzing::{seal_key, seal_key_name, segment_name, segments, stop_file};
 use pulse_core::ordinal::Ordinal;
 use pulse_core::state_format::parse_format;
 use pulse_forward::cursor::ResumePoint;
@@ -32,6 +32,14 @@ fuzz_target!(|bytes: &[u8]| {
             if let Some((log, epoch, file)) = seal_key(bytes) {
                 assert!(epoch <= Ordinal::MAX && !log.contains(' '));
                 assert_eq!(file, bytes, "a key has one file");
+            }
+            if let Some((seq, file)) = stop_file(bytes) {
+                assert!(seq <= Ordinal::MAX);
+                assert_eq!(
+                    stop_file(&file),
+                    Some((seq, file)),
+                    "it is read as it is written"
+                );
             }
         }
         2 => names(bytes),

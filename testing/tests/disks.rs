@@ -10,6 +10,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// The most time from the end of a failure to the first reading.
+const RECOVERY: Duration = Duration::from_secs(5);
 
 const NEEDS: [Need; 2] = [Need::Root, Need::NoUnit("the test mounts a disk")];
 
@@ -29,10 +33,14 @@ fn full_disk_refuses_and_recovers() {
     // A record that fits the last block is written, so one refusal proves nothing.
     let refused = || fleet.daemon.ask(&reading())["error"] == NOT_READ;
     wait::until("refusals", || refused() && refused());
+    let failures = || fleet.daemon.metric("pulse_proxy_audit_failures_total");
+    assert!((failures() - 1.0).abs() < 0.5, "{}", failures());
     disk.empty();
+    let begin = Instant::now();
     wait::until("service", || {
         fleet.daemon.ask(&reading())["success"] == true
     });
+    assert!(begin.elapsed() <= RECOVERY, "{:?}", begin.elapsed());
     let log = disk.directory.path().join("log");
     let text = fs::read_to_string(log.join("audit.log")).unwrap();
     assert!(
@@ -78,6 +86,39 @@ fn failing_disk_refuses_and_recovers() {
         assert_intact(&home);
         daemon.stop();
     }
+}
+
+#[test]
+fn failing_syncs_leave_one_torn_file() {
+    if skipped(&[
+        Need::Program("strace"),
+        Need::NoUnit("another program makes its calls fail"),
+    ]) {
+        return;
+    }
+    let node = sim::start(sim::healthy());
+    let home = Arc::new(Home::new());
+    home.trust(&node.host_key_line("pve1"));
+    home.write_config(&Config::new().node("pve1", node.addr()));
+    // The first syncs are those of the start; then it fails for good.
+    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"];
+    let faulty = [
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:error=EIO:when=8+",
+    ];
+    let daemon = Daemon::start_under(&home, &[&strace[..], &faulty].concat());
+    wait::until("the failure", || {
+        daemon.ask(&reading())["error"] == NOT_READ
+    });
+    let begin = Instant::now();
+    // Retries come after 1 s, 2 s, and then 4 s each.
+    wait::until("some retries", || begin.elapsed() > Duration::from_secs(8));
+    let files = fs::read_dir(home.audit_log().parent().unwrap()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let torn: Vec<_> = names.filter(|name| name.contains("torn")).collect();
+    assert_eq!(torn.len(), 1, "{torn:?}");
 }
 
 #[test]

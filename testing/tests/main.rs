@@ -30,6 +30,7 @@ mod hostile_nodes;
 mod hybrid_agreement;
 mod key_exchange;
 mod lifecycle;
+mod log_files;
 mod logins;
 mod metrics;
 mod names;

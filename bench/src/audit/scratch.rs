@@ -1,6 +1,6 @@
 //! Storage at almost no cost, so that only the log's own work is measured.
 
-use pulse_audit::{Dir, Live, Storage};
+use pulse_audit::{Dir, FileState, Live, Storage};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
@@ -70,7 +70,7 @@ impl Storage for Scratch {
         Ok(0)
     }
 
-    fn length(&self, _name: &str) -> io::Result<u64> {
+    fn state(&self, _name: &str) -> io::Result<FileState> {
         Err(io::ErrorKind::NotFound.into())
     }
 

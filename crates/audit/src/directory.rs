@@ -7,15 +7,13 @@
 use crate::regular::{
     RegularFile, identity, look_at, names_in, open_directory, open_with, with_path,
 };
-use crate::storage::{Dir, LIVE, Live, Storage};
+use crate::storage::{Dir, FileState, LIVE, Live, RESERVE, Storage};
 use nix::sys::statvfs::statvfs;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The file that reserves space; it is removed when the disk is full.
-const RESERVE: &str = "audit.reserve";
 const LOG_MODE: u32 = 0o640;
 const KEY_MODE: u32 = 0o600;
 
@@ -99,14 +97,15 @@ impl Storage for Directory {
 
     fn live(&self) -> io::Result<Live> {
         let open = self.file()?.metadata()?;
+        let is_taken = match fs::symlink_metadata(self.log.join(LIVE)) {
+            Ok(named) if identity(&named) == identity(&open) => return Ok(Live::Here(open.len())),
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
         // No link is left: the kernel frees the blocks as soon as this process closes the file.
         if open.nlink() == 0 {
-            return Ok(Live::Gone);
-        }
-        match fs::symlink_metadata(self.log.join(LIVE)) {
-            Ok(named) if identity(&named) == identity(&open) => return Ok(Live::Here(open.len())),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
+            return Ok(if is_taken { Live::Replaced } else { Live::Gone });
         }
         // Another program renamed the file, and only the inode tells its present name.
         for entry in fs::read_dir(&self.log)? {
@@ -115,7 +114,11 @@ impl Storage for Directory {
                 return Ok(Live::Renamed(entry.file_name().into_string().ok()));
             }
         }
-        Ok(Live::Renamed(None))
+        Ok(if is_taken {
+            Live::Replaced
+        } else {
+            Live::Renamed(None)
+        })
     }
 
     fn rename_live(&mut self, name: &str) -> io::Result<()> {
@@ -157,8 +160,11 @@ impl Storage for Directory {
         Ok(filled)
     }
 
-    fn length(&self, name: &str) -> io::Result<u64> {
-        look_at(&self.log.join(name)).map(|found| found.len())
+    fn state(&self, name: &str) -> io::Result<FileState> {
+        look_at(&self.log.join(name)).map(|found| FileState {
+            identity: identity(&found),
+            length: found.len(),
+        })
     }
 
     fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

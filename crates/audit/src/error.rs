@@ -1,6 +1,7 @@
 //! Errors of the log, with what an operator can do about them.
 
 use crate::storage::SEALS;
+use crate::watch::ChangedFile;
 use pulse_core::state_format::UnknownFormat;
 use std::io;
 
@@ -80,9 +81,20 @@ pub enum LogError {
     /// The seals of removed segments are there, but no log.
     #[error("the log is missing, but its {SEALS} is here: put the log back, or move {SEALS} aside")]
     SealsLeft,
-    /// The live file was removed or truncated while it was open.
-    #[error("the log was removed or changed by another program")]
-    Disturbed,
+    /// Another program changed a file of the log.
+    #[error(
+        "{0}: put it back as it was, or accept the loss with `pulse-sensorctl audit accept-loss`"
+    )]
+    Disturbed(ChangedFile),
+    /// No other program changed the log's files, so there is no loss to accept.
+    #[error("no file of the log was changed by another program: there is no loss to accept")]
+    NothingLost,
+    /// The file that says why the log stopped cannot be used.
+    #[error(
+        "the file \"stopped\" in the state directory cannot be used ({0}): move it aside after you \
+         have looked at it, and verify the log with `pulse-sensorctl audit verify`"
+    )]
+    StopFile(String),
     /// The kernel has no random bytes.
     #[error("cannot make a key")]
     Random(#[from] getrandom::Error),

@@ -1,6 +1,7 @@
 //! Private parsers, for fuzz targets.
 
 use crate::key::SealKey;
+use crate::stop::StopFile;
 use crate::storage;
 
 /// The log and epoch in a key file, and the file that is written for that key.
@@ -15,6 +16,13 @@ pub fn seal_key(text: &[u8]) -> Option<(String, u64, Vec<u8>)> {
 pub fn seal_key_name(name: &str) -> Option<(u64, String)> {
     let epoch = SealKey::epoch_of(name)?;
     Some((epoch, SealKey::file_name(epoch)))
+}
+
+/// The last record in the file that says why a log stopped, and the file with the same content.
+#[must_use]
+pub fn stop_file(text: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let stop = StopFile::parse(text).ok()?;
+    Some((stop.head()?.seq, stop.to_file()))
 }
 
 /// The number of the first record in a segment's name, and the name of that segment.

@@ -46,11 +46,13 @@ mod recovery;
 mod regular;
 mod settings;
 pub mod show;
+mod stop;
 mod storage;
 mod tail;
 mod text;
 mod time;
 pub mod verify;
+mod watch;
 mod worker;
 mod writer;
 
@@ -69,8 +71,11 @@ pub use record::{Body, Head, MAX_LINE_BYTES};
 pub use recovery::RecoveryReason;
 pub use regular::RegularFile;
 pub use settings::Settings;
-pub use storage::{Dir, LIVE, Live, SEALS, Storage, segment_start};
+pub use storage::{Dir, FileState, LIVE, Live, SEALS, Storage, segment_start};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
+pub use watch::{Change, ChangedFile};
 pub use worker::{ThreadEnd, Worker};
-pub use writer::{Blocked, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer};
+pub use writer::{
+    Blocked, Health, Incident, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer,
+};

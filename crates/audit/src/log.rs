@@ -5,15 +5,18 @@
 //! that would be too much later than the first unsealed one, whatever the clock does: so a
 //! verifier can report missing seals.
 
+mod changes;
+
 use crate::error::LogError;
 use crate::key::{PublicKey, SealKey};
 use crate::log_event::{LogEvent, LogKey, ResumeReason};
 use crate::prune::Pruning;
 use crate::record::{Body, Head, MAX_BODY_BYTES};
 use crate::settings::Settings;
-use crate::storage::{Dir, Live, Storage, segment_name};
+use crate::storage::{Dir, Live, RESERVE, Storage, segment_name, segment_start};
 use crate::tail::Unsealed;
 use crate::time::Timestamp;
+use crate::watch::{ChangedFile, Watch};
 use pulse_core::ordinal::Ordinal;
 use std::io;
 use std::time::Duration;
@@ -47,9 +50,19 @@ pub struct Log<S> {
     pub(crate) settings: Settings,
     pub(crate) at: Position,
     pub(crate) pruning: Pruning,
+    /// The other files, as they were left.
+    pub(crate) watch: Watch,
+    /// The files that another program changed, until they are as they were or the loss is
+    /// accepted. Nothing else is written meanwhile.
+    pub(crate) stopped: Vec<ChangedFile>,
+    /// The live file was renamed by this process, or an operator has said so, and the new file
+    /// does not have its first record yet.
+    pub(crate) is_rotating: bool,
+    /// What the last recovery could not write, or in part.
+    pub(crate) unwritten: Vec<u8>,
     /// Bytes written since it was opened.
     written: u64,
-    lines: Vec<u8>,
+    pub(crate) lines: Vec<u8>,
 }
 
 impl<S: Storage> Log<S> {
@@ -59,6 +72,10 @@ impl<S: Storage> Log<S> {
             settings,
             at,
             pruning: Pruning::default(),
+            watch: Watch::default(),
+            stopped: Vec::new(),
+            is_rotating: false,
+            unwritten: Vec::new(),
             written: 0,
             lines: Vec::with_capacity(64 * 1024),
         }
@@ -100,14 +117,21 @@ impl<S: Storage> Log<S> {
     /// # Errors
     /// [`LogError`]; then none of them counts as written.
     pub fn append(&mut self, now: Timestamp, bodies: &[Body]) -> Result<u64, LogError> {
-        // By the records' times and not by a monotonic clock: a verifier has only the times.
-        let is_due = |unsealed: Unsealed| now.since(unsealed.since) >= self.settings.seal_after;
-        if self.at.unsealed.is_some_and(is_due) {
+        if self.seal_is_due(now) {
             self.seal(now)?;
         }
         let first = self.at.head.seq + 1;
         self.write(now, bodies)?;
         Ok(first)
+    }
+
+    /// True when the first unsealed record is old enough. By the records' times and not by a
+    /// monotonic clock: a verifier has only the times.
+    #[must_use]
+    pub fn seal_is_due(&self, now: Timestamp) -> bool {
+        self.at
+            .unsealed
+            .is_some_and(|unsealed| now.since(unsealed.since) >= self.settings.seal_after)
     }
 
     /// True when the size or age of the live file exceeds its limit.
@@ -168,10 +192,13 @@ impl<S: Storage> Log<S> {
     pub fn rotate(&mut self, now: Timestamp) -> Result<Rotation, LogError> {
         self.seal(now)?;
         let name = segment_name(self.at.first);
+        // Before the rename, which may be done although its sync fails.
+        self.is_rotating = true;
         match self.storage.rename_live(&name) {
             Ok(()) => (),
             // `chattr +a` forbids the rename; the log continues in the same file.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.is_rotating = false;
                 return Ok(Rotation::NotPermitted(error.to_string()));
             }
             Err(error) => return Err(LogError::while_doing("rotate the audit log")(error)),
@@ -190,9 +217,21 @@ impl<S: Storage> Log<S> {
             Live::Here(length) if length == self.at.length => Ok(()),
             Live::Renamed(name) => {
                 let name = name.unwrap_or_else(|| "elsewhere".to_owned());
+                self.is_rotating = true;
                 self.begin_segment(now, &name)
             }
-            Live::Here(_) | Live::Gone => Err(LogError::Disturbed),
+            live => self.check(&live, self.at.length),
+        }
+    }
+
+    /// Makes the reserved space again if another program removed it.
+    pub(crate) fn restore_reserve(&mut self) {
+        let found = self.storage.length(RESERVE);
+        if found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            && self.reserve().is_err()
+        {
+            // As in `reserve_to_prune`.
+            let _ = self.reserve_bytes(self.settings.reserve_bytes);
         }
     }
 
@@ -214,7 +253,14 @@ impl<S: Storage> Log<S> {
             .open(true)
             .map_err(LogError::while_doing("begin a new audit log file"))?;
         (self.at.length, self.at.first, self.at.began) = (0, head.seq + 1, now);
-        self.write(now, &[self.resumed(ResumeReason::Rotation, Some(renamed))])
+        self.write(now, &[self.resumed(ResumeReason::Rotation, Some(renamed))])?;
+        self.is_rotating = false;
+        // A name that another program gave may be none of a segment's; then the file is that
+        // program's to keep.
+        if segment_start(renamed).is_some() {
+            self.watch.learn(&self.storage, renamed);
+        }
+        Ok(())
     }
 
     /// The age and the bytes of the live file.
@@ -328,15 +374,13 @@ impl<S: Storage> Log<S> {
 
     /// Writes the lines, and checks that they are in the live file.
     fn commit(&mut self) -> Result<(), LogError> {
+        // Before the write too: a record after a part that was cut off would look like another
+        // change.
+        self.check(&self.live()?, self.at.length)?;
         self.flush()?;
         let length = self.at.length + self.lines.len() as u64;
         // write(2) and fdatasync(2) also succeed on a file that was removed or truncated meanwhile.
-        match self.live()? {
-            Live::Here(found) if found == length => (),
-            // Renamed by logrotate, which sends SIGUSR1 next: the lines are safe in that file.
-            Live::Renamed(Some(_)) => (),
-            _ => return Err(LogError::Disturbed),
-        }
+        self.check(&self.live()?, length)?;
         self.at.length = length;
         Ok(())
     }

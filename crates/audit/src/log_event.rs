@@ -6,6 +6,7 @@
 use crate::key::PublicKey;
 use crate::record::{Body, Head};
 use crate::text::hex;
+use crate::watch::ChangedFile;
 use pulse_core::audit_log::retention;
 use sha2::{Digest, Sha256};
 
@@ -26,11 +27,15 @@ pub enum LogEventType {
     Dropped,
     /// A write was torn, or failed.
     Recovered,
+    /// Another program changed a file of the log.
+    Disturbed,
+    /// An operator accepted such a change, and the log continues.
+    LossAccepted,
 }
 
 impl LogEventType {
     /// Every type.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Open,
         Self::Sealed,
         Self::Rotated,
@@ -38,6 +43,8 @@ impl LogEventType {
         Self::Pruned,
         Self::Dropped,
         Self::Recovered,
+        Self::Disturbed,
+        Self::LossAccepted,
     ];
 
     /// The name on record.
@@ -51,6 +58,8 @@ impl LogEventType {
             Self::Pruned => "log.pruned",
             Self::Dropped => "log.dropped",
             Self::Recovered => "log.recovered",
+            Self::Disturbed => "log.disturbed",
+            Self::LossAccepted => "log.loss_accepted",
         }
     }
 
@@ -106,6 +115,13 @@ pub(crate) enum LogEvent<'a> {
         torn: Option<TornBytes<'a>>,
         /// The error of the write that failed. Its caller was refused.
         failure: Option<&'a str>,
+    },
+    Disturbed(&'a ChangedFile),
+    LossAccepted {
+        /// Who accepted it, as records name a peer.
+        peer: &'a str,
+        /// The number of changed files.
+        files: u64,
     },
 }
 
@@ -208,6 +224,20 @@ impl LogEvent<'_> {
                 body.with_optional("decision", failure.map(|_| "denied"))
                     .with_optional("error", failure)
             }
+            Self::Disturbed(changed) => {
+                let body = body
+                    .with_text("file", &changed.file)
+                    .with_text("reason", changed.change.as_str());
+                match changed.records {
+                    Some((first, last)) => body
+                        .with_number("first_seq", first)
+                        .with_number("last_seq", last),
+                    None => body,
+                }
+            }
+            Self::LossAccepted { peer, files } => {
+                body.with_text("peer", peer).with_number("files", files)
+            }
         }
     }
 
@@ -220,6 +250,8 @@ impl LogEvent<'_> {
             Self::Pruned { .. } => LogEventType::Pruned,
             Self::Dropped { .. } => LogEventType::Dropped,
             Self::Recovered { .. } => LogEventType::Recovered,
+            Self::Disturbed(_) => LogEventType::Disturbed,
+            Self::LossAccepted { .. } => LogEventType::LossAccepted,
         }
     }
 }
@@ -229,11 +261,12 @@ mod tests {
     use super::*;
     use crate::Timestamp;
     use crate::key::SealKey;
+    use crate::watch::Change;
     use serde_json::{Map, Value};
     use std::collections::{BTreeMap, BTreeSet};
 
     /// Every event, with all members that it can have.
-    fn events(key: PublicKey) -> Vec<LogEvent<'static>> {
+    fn events(key: PublicKey, changed: &ChangedFile) -> Vec<LogEvent<'_>> {
         let log = LogKey {
             log_id: "x",
             epoch: 0,
@@ -267,6 +300,11 @@ mod tests {
                 torn: Some(torn),
                 failure: Some("x"),
             },
+            LogEvent::Disturbed(changed),
+            LogEvent::LossAccepted {
+                peer: "control:0",
+                files: 1,
+            },
         ]
     }
 
@@ -294,7 +332,14 @@ mod tests {
     #[test]
     fn documented_members_are_written() {
         let key = SealKey::generate("x", 0).unwrap().public();
-        let written = events(key).into_iter().map(|event| {
+        let changed = ChangedFile {
+            file: "x".to_owned(),
+            change: Change::Cut,
+            records: Some((1, 2)),
+            length: 3,
+            is_recorded: false,
+        };
+        let written = events(key, &changed).into_iter().map(|event| {
             let mut line = Vec::new();
             let mut head = Head::START;
             head.extend(&mut line, Timestamp::default(), &event.body());

@@ -253,6 +253,13 @@ impl<S: Storage> Log<S> {
     /// # Errors
     /// [`PruneError`]; after [`PruneError::Log`] the log must [recover](Log::recover).
     pub fn prune(&mut self, now: Timestamp, reason: Reason) -> Result<PruneStep, PruneError> {
+        let step = self.prune_step(now, reason);
+        // Also after an error: a part may have been appended.
+        self.watch.learn(&self.storage, SEALS);
+        step
+    }
+
+    fn prune_step(&mut self, now: Timestamp, reason: Reason) -> Result<PruneStep, PruneError> {
         match std::mem::take(&mut self.pruning.stage) {
             Stage::Scanned(segment) => {
                 // Checked before the removal is put on record: it must be possible to finish it.
@@ -410,6 +417,7 @@ impl<S: Storage> Log<S> {
         self.storage
             .remove(&known.name)
             .map_err(PruneError::while_doing("remove the oldest segment"))?;
+        self.watch.learn(&self.storage, &known.name);
         let names = self
             .storage
             .list(Dir::Log)

@@ -4,10 +4,12 @@
 //! that neither takes places from the other. All are written in order of arrival. When there
 //! is no place for a note it is dropped, and the count is put on record (`log.dropped`).
 
+use crate::error::LogError;
 use crate::log::Rotation;
 use crate::record::Body;
 use crate::tail::MAX_WRITE_BYTES;
-use crate::writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable};
+use crate::watch::ChangedFile;
+use crate::writer::{Completion, Health, Incident, OnDisk, Receipt, Retention, Unavailable};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +19,8 @@ use std::time::Instant;
 const AROUND_BODY: usize = 256;
 /// The most bytes of records per write, with room for a seal.
 const WRITE_BYTES: usize = MAX_WRITE_BYTES - 4096;
+/// The most incidents that wait to be taken. Each outage has two, and outages last a second.
+const MAX_INCIDENTS: usize = 64;
 
 /// A record and its completion.
 pub(crate) struct Job {
@@ -39,7 +43,11 @@ pub(crate) enum WriterCommand {
     Rotate(Completion<Rotation>),
     Reopen,
     Retain(Retention),
+    AcceptLoss { by: String, done: Accepted },
 }
+
+/// A callback for when the loss is accepted, with the changed files, or why it is not.
+pub(crate) type Accepted = Box<dyn FnOnce(Result<Vec<ChangedFile>, LogError>) + Send>;
 
 /// Work for the writing thread.
 pub(crate) struct Work {
@@ -54,7 +62,13 @@ pub(crate) struct WriterQueue {
     bounds: Bounds,
     /// The forwarder's callback.
     follower: OnceLock<Follower>,
+    /// The callback for incidents.
+    observer: OnceLock<Observer>,
 }
+
+/// A callback for incidents, which are then to be taken. It runs on the writing thread and must
+/// not block.
+pub(crate) type Observer = Box<dyn Fn() + Send + Sync>;
 
 /// A callback for the records on disk. It runs on the writing thread and must not block.
 pub(crate) type Follower = Box<dyn Fn(OnDisk) + Send + Sync>;
@@ -68,6 +82,7 @@ struct Queue {
     stopping: bool,
     waiting: bool,
     health: Health,
+    incidents: VecDeque<Incident>,
     refused: u64,
     /// Notes dropped.
     dropped: u64,
@@ -86,7 +101,34 @@ impl WriterQueue {
             filled: Condvar::new(),
             bounds,
             follower: OnceLock::new(),
+            observer: OnceLock::new(),
         }
+    }
+
+    /// Sets the callback for incidents, and calls it if there are any. Only the first call has an
+    /// effect.
+    pub(crate) fn set_observer(&self, observer: Observer) {
+        if !self.lock().incidents.is_empty() {
+            observer();
+        }
+        let _ = self.observer.set(observer);
+    }
+
+    /// Keeps an incident until it is taken, and calls the callback.
+    pub(crate) fn report(&self, incident: Incident) {
+        let mut queue = self.lock();
+        // The oldest are those that an operator needs: how it began.
+        if queue.incidents.len() < MAX_INCIDENTS {
+            queue.incidents.push_back(incident);
+        }
+        drop(queue);
+        if let Some(observer) = self.observer.get() {
+            observer();
+        }
+    }
+
+    pub(crate) fn take_incidents(&self) -> Vec<Incident> {
+        self.lock().incidents.drain(..).collect()
     }
 
     /// Sets the callback, and calls it. Only the first call has an effect.
@@ -129,9 +171,13 @@ impl WriterQueue {
         if !queue.stopping {
             queue.commands.push(command);
             self.wake(queue);
-        } else if let WriterCommand::Rotate(done) = command {
-            drop(queue);
-            done(Err(Unavailable::Stopped));
+            return;
+        }
+        drop(queue);
+        match command {
+            WriterCommand::Rotate(done) => done(Err(Unavailable::Stopped)),
+            WriterCommand::AcceptLoss { done, .. } => done(Err(LogError::NothingLost)),
+            WriterCommand::Reopen | WriterCommand::Retain(_) => (),
         }
     }
 

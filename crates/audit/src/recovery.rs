@@ -7,6 +7,7 @@
 //! that the next attempt handles the same way. Old keys are erased last, when everything that
 //! they have sealed is on disk.
 
+mod displaced;
 mod end;
 mod keys;
 mod torn;
@@ -17,11 +18,14 @@ use crate::log::{Log, Position};
 use crate::log_event::{LogEvent, ResumeReason};
 use crate::record::Head;
 use crate::settings::Settings;
+use crate::stop::{STOP_FILE, StopFile};
 use crate::storage::{Dir, LIVE, SEALS, Storage};
-use crate::tail::Epoch;
+use crate::tail::{Epoch, Tail, Unsealed};
 use crate::time::Timestamp;
-use end::{LogEnd, Source, astray, find, read_tail};
+use crate::watch::{Change, ChangedFile, Watch};
+use end::{LogEnd, Source, find, read_tail};
 use keys::{key_epochs, matching_key, read_key};
+use std::io;
 use torn::{TornFiles, set_aside};
 
 /// The position of the next record.
@@ -46,6 +50,13 @@ pub enum RecoveryReason<'a> {
     Resumption(u64),
     /// The disk is full, and a segment will be removed. The log does not resume yet.
     Pruning,
+    /// An operator accepted the loss of what other programs changed.
+    Acceptance {
+        /// The operator, as records name a peer.
+        by: &'a str,
+        /// Records refused since the log stopped.
+        refused: u64,
+    },
 }
 
 impl<S: Storage> Log<S> {
@@ -53,12 +64,88 @@ impl<S: Storage> Log<S> {
     ///
     /// # Errors
     /// [`LogError`]; a log that cannot be continued is not changed.
-    pub fn open(mut storage: S, settings: Settings, now: Timestamp) -> Result<Self, LogError> {
+    pub fn open(storage: S, settings: Settings, now: Timestamp) -> Result<Self, LogError> {
+        if let Some(stop) = StopFile::load(&storage)? {
+            return Self::stopped(storage, settings, now, stop)?.undone(now);
+        }
+        let mut log = Self::open_unstopped(storage, settings, now)?;
+        log.learn_files()?;
+        Ok(log)
+    }
+
+    /// Opens a log that stopped because other programs changed its files, and accepts the loss.
+    /// Gives the changed files.
+    ///
+    /// # Errors
+    /// [`LogError`]; [`LogError::NothingLost`] when the log did not stop for that.
+    pub fn accept_loss(
+        storage: S,
+        settings: Settings,
+        now: Timestamp,
+        by: &str,
+    ) -> Result<(Self, Vec<ChangedFile>), LogError> {
+        let Some(stop) = StopFile::load(&storage)? else {
+            return Err(LogError::NothingLost);
+        };
+        let mut log = Self::stopped(storage, settings, now, stop)?;
+        let accepted = log.stopped.clone();
+        log.recover(now, RecoveryReason::Acceptance { by, refused: 0 })?;
+        Ok((log, accepted))
+    }
+
+    /// The log as it was when it stopped.
+    fn stopped(
+        storage: S,
+        settings: Settings,
+        now: Timestamp,
+        stop: StopFile,
+    ) -> Result<Self, LogError> {
+        let epoch = stop.epoch;
+        let key = read_key(&storage, epoch)?
+            .filter(|key| key.log_id == stop.log_id && key.epoch == epoch)
+            .ok_or(LogError::KeyMissing { epoch })?;
+        let head = stop
+            .head()
+            .ok_or_else(|| LogError::StopFile("it names no record".to_owned()))?;
+        let at = Position {
+            first: stop.first,
+            length: stop.length,
+            // Their number does not matter: the log is sealed as soon as it continues.
+            unsealed: Some(Unsealed::with(None, 1, now)),
+            ..Position::new(head, key, now)
+        };
+        let mut log = Self::new(storage, settings, at);
+        log.stopped = stop.files;
+        Ok(log)
+    }
+
+    /// Continues a log that stopped, if its files are as they were.
+    fn undone(mut self, now: Timestamp) -> Result<Self, LogError> {
+        let is_changed = |one: &&ChangedFile| !one.is_undone(&self.storage);
+        if let Some(changed) = self.stopped.iter().find(is_changed) {
+            return Err(LogError::Disturbed(changed.clone()));
+        }
+        self.recover(now, RecoveryReason::Start)?;
+        Ok(self)
+    }
+
+    /// Takes the files besides the live one as they are.
+    fn learn_files(&mut self) -> Result<(), LogError> {
+        self.watch = Watch::of(&self.storage)
+            .map_err(LogError::while_doing("look at the audit log's segments"))?;
+        Ok(())
+    }
+
+    fn open_unstopped(
+        mut storage: S,
+        settings: Settings,
+        now: Timestamp,
+    ) -> Result<Self, LogError> {
         let found = find(&storage, None)?;
         if found.tail.first.is_none() {
             return begin(storage, settings, now, &found);
         }
-        let (position, torn, continuation) = go_on(&mut storage, found, now)?;
+        let (position, torn, continuation) = go_on(&mut storage, found, now, &[])?;
         let mut log = Self::new(storage, settings, position);
         log.account_for(now, RecoveryReason::Start, &torn, &continuation)?;
         Ok(log)
@@ -73,23 +160,124 @@ impl<S: Storage> Log<S> {
         now: Timestamp,
         occasion: RecoveryReason<'_>,
     ) -> Result<(), LogError> {
-        let mut found = find(&self.storage, Some(&self.at.head))?;
-        if let Source::Memory = found.source {
-            // The file is gone, but the chain is not: it continues in a new file, and a verifier
-            // reports the missing records.
-            found.tail.head = self.at.head;
-            found.tail.epoch = Some(Epoch {
-                log_id: self.log_id().to_owned(),
-                number: self.epoch(),
-                key: self.public_key(),
-            });
-            found.tail.unsealed = self.at.unsealed;
-        } else if found.tail.head != self.at.head {
-            return Err(astray(&found.tail, &self.at.head));
-        }
-        let (position, torn, continuation) = go_on(&mut self.storage, found, now)?;
+        let is_accepted = matches!(occasion, RecoveryReason::Acceptance { .. });
+        let found = match self.find_again() {
+            Err(error) if is_accepted && self.is_unusable(&error) => {
+                self.displace()?;
+                self.remembered_end()?
+            }
+            found => found?,
+        };
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let (position, torn, continuation) = go_on(&mut self.storage, found, now, &unwritten)?;
         self.at = position;
-        self.account_for(now, occasion, &torn, &continuation)
+        if let Err(error) = self.account_for(now, occasion, &torn, &continuation) {
+            self.unwritten.clone_from(&self.lines);
+            return Err(error);
+        }
+        if let Continuation::Segment(name) = &continuation {
+            self.watch.learn(&self.storage, name);
+        }
+        match occasion {
+            RecoveryReason::Failure(_) | RecoveryReason::Pruning => Ok(()),
+            RecoveryReason::Start
+            | RecoveryReason::Resumption(_)
+            | RecoveryReason::Acceptance { .. } => self.continued(now),
+        }
+    }
+
+    /// True when the live file cannot be continued after this error, which an operator accepts.
+    fn is_unusable(&self, error: &LogError) -> bool {
+        match error {
+            LogError::Disturbed(_) => true,
+            // The file that replaced it is another user's.
+            LogError::Storage { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+                    && self.stopped.iter().any(ChangedFile::is_live)
+            }
+            _ => false,
+        }
+    }
+
+    /// Finds the last record that was written, where it was written. Anything else was done by
+    /// another program, and is [`LogError::Disturbed`].
+    fn find_again(&self) -> Result<LogEnd, LogError> {
+        let changed = |change| LogError::Disturbed(self.live_change(change));
+        let found = match find(&self.storage, Some(&self.at.head)) {
+            Err(LogError::Damaged { .. }) => return Err(changed(Change::Replaced)),
+            // A directory, a link or a FIFO has the file's name.
+            Err(LogError::Storage { source, .. })
+                if source.kind() == io::ErrorKind::InvalidInput =>
+            {
+                return Err(changed(Change::Replaced));
+            }
+            found => found?,
+        };
+        let is_it = found.tail.head == self.at.head;
+        match &found.source {
+            Source::Live if is_it => Ok(found),
+            Source::Live
+                if found.tail.head.seq < self.at.head.seq
+                    && found.tail.first.map(|(first, _)| first) == Some(self.at.first) =>
+            {
+                Err(changed(Change::Cut))
+            }
+            Source::Live => Err(changed(Change::Replaced)),
+            // This process renamed the file, or an operator has said that it was a rotation.
+            Source::Segment { .. } if is_it && self.is_rotating => Ok(found),
+            Source::Memory if self.is_rotating => self.remembered_end(),
+            Source::Segment { .. } if is_it => Err(changed(Change::Renamed)),
+            Source::Segment { .. } | Source::Memory => Err(changed(if found.has_live {
+                Change::Cut
+            } else {
+                Change::Removed
+            })),
+        }
+    }
+
+    /// The end of the log where no file has it: the chain continues in a new file, and a verifier
+    /// reports the missing records.
+    fn remembered_end(&self) -> Result<LogEnd, LogError> {
+        let names = self
+            .storage
+            .list(Dir::Log)
+            .map_err(LogError::while_doing("list the audit log's directory"))?;
+        let mut tail = Tail::empty();
+        tail.head = self.at.head;
+        tail.epoch = Some(Epoch {
+            log_id: self.log_id().to_owned(),
+            number: self.epoch(),
+            key: self.public_key(),
+        });
+        tail.unsealed = self.at.unsealed;
+        let has_live = names.iter().any(|name| name == LIVE);
+        if has_live {
+            // What an attempt that failed has written there.
+            tail.torn = read_tail(&self.storage, LIVE, Some(self.at.head.seq))?.torn;
+        }
+        Ok(LogEnd {
+            source: Source::Memory,
+            tail,
+            has_live,
+        })
+    }
+
+    /// The log continues: the files are taken as they are, and what stopped it is over.
+    fn continued(&mut self, now: Timestamp) -> Result<(), LogError> {
+        self.is_rotating = false;
+        if self.stopped.is_empty() {
+            self.watch.remounted(&self.storage);
+            return Ok(());
+        }
+        // Before the seal: with the file, a start continues after the record that it names, and
+        // needs the key of that time. What is after that record is the recovery's own.
+        self.storage
+            .erase(Dir::State, STOP_FILE)
+            .map_err(LogError::while_doing("remove why the audit log stopped"))?;
+        self.stopped.clear();
+        self.learn_files()?;
+        // At once: the seal before may be of long ago.
+        self.seal(now).map(drop)
     }
 
     /// Writes the records that account for the recovery, then erases old keys.
@@ -101,11 +289,18 @@ impl<S: Storage> Log<S> {
         continuation: &Continuation,
     ) -> Result<(), LogError> {
         let mut bodies = torn.bodies(occasion);
+        bodies.extend(self.bodies_of_changes());
+        if let RecoveryReason::Acceptance { by: peer, .. } = occasion {
+            let files = self.stopped.len() as u64;
+            bodies.push(LogEvent::LossAccepted { peer, files }.body());
+        }
         let reason = match occasion {
             RecoveryReason::Failure(_) => ResumeReason::Failure,
             RecoveryReason::Pruning => ResumeReason::Pruning,
             RecoveryReason::Start => ResumeReason::Start,
-            RecoveryReason::Resumption(refused) => ResumeReason::Recovery { refused },
+            RecoveryReason::Resumption(refused) | RecoveryReason::Acceptance { refused, .. } => {
+                ResumeReason::Recovery { refused }
+            }
         };
         let segment = if let Continuation::Segment(segment) = continuation {
             Some(segment.as_str())
@@ -164,7 +359,7 @@ fn begin<S: Storage>(
             key
         }
     };
-    let torn = set_aside(&mut storage, LIVE, 1, 0, &found.tail)?;
+    let torn = set_aside(&mut storage, LIVE, 1, 0, &found.tail, &[])?;
     if !torn.are_cut {
         return Err(LogError::Damaged { seq: 0 });
     }
@@ -199,6 +394,7 @@ fn go_on(
     storage: &mut impl Storage,
     found: LogEnd,
     now: Timestamp,
+    own: &[u8],
 ) -> Result<(Position, TornFiles, Continuation), LogError> {
     let LogEnd {
         source,
@@ -210,7 +406,7 @@ fn go_on(
     let next = tail.head.seq + 1;
     let (torn, continuation) = match source {
         Source::Live => {
-            let mut torn = set_aside(storage, LIVE, next, tail.length, &tail)?;
+            let mut torn = set_aside(storage, LIVE, next, tail.length, &tail, own)?;
             if !torn.are_cut {
                 // The file is append-only (`chattr +a`): what is torn stays in it, and may
                 // hold whole records of the write that failed. They count now, for nothing
@@ -219,7 +415,7 @@ fn go_on(
                 tail.complete();
                 // One of them may be a seal that was written and failed to be synced.
                 position.key = matching_key(storage, &tail)?;
-                torn = set_aside(storage, LIVE, tail.head.seq + 1, tail.length, &tail)?;
+                torn = set_aside(storage, LIVE, tail.head.seq + 1, tail.length, &tail, &[])?;
             }
             let is_unended = !torn.are_cut || tail.is_unended;
             position.head = tail.head;
@@ -239,9 +435,9 @@ fn go_on(
         }
         Source::Segment { name, torn_in_live } => {
             let torn = if torn_in_live {
-                set_aside(storage, LIVE, next, 0, &tail)?
+                set_aside(storage, LIVE, next, 0, &tail, own)?
             } else {
-                set_aside(storage, &name, next, tail.length, &tail)?
+                set_aside(storage, &name, next, tail.length, &tail, own)?
             };
             // Cutting syncs the file, even when nothing is torn: the record after it will name its
             // last record's hash.
@@ -251,7 +447,7 @@ fn go_on(
             (torn, Continuation::Segment(name))
         }
         Source::Memory => (
-            set_aside(storage, LIVE, next, 0, &tail)?,
+            set_aside(storage, LIVE, next, 0, &tail, own)?,
             Continuation::Record,
         ),
     };

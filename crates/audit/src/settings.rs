@@ -19,7 +19,15 @@ pub struct Settings {
     pub queue_records: usize,
     /// The most queued records for which none does.
     pub queue_notes: usize,
-    /// The delay before writing is tried again after a failure.
+    /// The interval in which the files are compared with what was written to them, and the wall
+    /// clock with the age of unsealed records. After a step of the clock, or at the end of a
+    /// suspend, which the monotonic clock does not count, a seal is due within this time.
+    pub check_interval: Duration,
+    /// The time for a rotation by another program, from the rename to the signal. `audit rotate`
+    /// and logrotate send it within milliseconds.
+    pub rotation_grace: Duration,
+    /// The delay before writing is tried again after a failure. It doubles with each attempt, up
+    /// to four times this: a failure that is over is noticed within that time.
     pub retry_after: Duration,
     /// The longest time that stopping waits for the writing thread.
     pub stop_timeout: Duration,
@@ -35,6 +43,8 @@ impl Default for Settings {
             reserve_bytes: 256 * 1024,
             queue_records: 3072,
             queue_notes: 1024,
+            check_interval: Duration::from_secs(3),
+            rotation_grace: Duration::from_secs(10),
             retry_after: Duration::from_secs(1),
             stop_timeout: Duration::from_secs(5),
         }

@@ -15,6 +15,8 @@ pub(crate) const SEGMENT: &str = "audit.log-";
 pub(crate) const TORN: &str = "audit.log.torn-";
 /// The name of the file with the seals of removed segments.
 pub const SEALS: &str = "audit.seals";
+/// The name of the file that reserves space; it is removed when the disk is full.
+pub(crate) const RESERVE: &str = "audit.reserve";
 
 /// A directory of the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +34,19 @@ pub enum Live {
     Here(u64),
     /// It was renamed; the name is known if it is in the directory.
     Renamed(Option<String>),
+    /// It is not in the directory any more, and another file has its name.
+    Replaced,
     /// It was removed: what is written to it is lost.
     Gone,
+}
+
+/// A file at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// Its device and inode, which a rename does not change.
+    pub identity: (u64, u64),
+    /// Its length in bytes.
+    pub length: u64,
 }
 
 /// Storage of files. Changes are durable when a method returns, except those of
@@ -58,7 +71,7 @@ pub trait Storage {
     /// The state of the live file.
     fn live(&self) -> io::Result<Live>;
 
-    /// Gives the live file another name, which must be free. It stays open.
+    /// Gives the live file, open or not, another name, which must be free. An open one stays open.
     fn rename_live(&mut self, name: &str) -> io::Result<()>;
 
     /// Cuts a file of the log's directory to `length`, and syncs it.
@@ -74,8 +87,13 @@ pub trait Storage {
     /// smaller at the end of the file only.
     fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// The identity and the length of a file of the log's directory.
+    fn state(&self, name: &str) -> io::Result<FileState>;
+
     /// The length of a file of the log's directory in bytes.
-    fn length(&self, name: &str) -> io::Result<u64>;
+    fn length(&self, name: &str) -> io::Result<u64> {
+        self.state(name).map(|found| found.length)
+    }
 
     /// Appends to a file of the log's directory other than the live one, creating it if it does
     /// not exist, and syncs it. After an error any part may have been written.

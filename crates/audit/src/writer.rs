@@ -15,6 +15,7 @@ use crate::record::Body;
 use crate::settings::Settings;
 use crate::storage::Storage;
 use crate::time::Timestamp;
+use crate::watch::ChangedFile;
 use crate::worker::{ThreadEnd, Worker};
 use driver::Driver;
 use pulse_core::audit_log::growth::{BytesPerDay, TimeLeft};
@@ -80,8 +81,34 @@ pub struct Health {
     pub commits: u64,
     /// Why the last rotation was not permitted.
     pub rotation_refused: Option<String>,
+    /// The files that another program changed, for which the log has stopped; empty while it has
+    /// not.
+    pub changed: Arc<[ChangedFile]>,
+    /// Failures to write since the start, each until writing was possible again.
+    pub failures: u64,
+    /// Changes of files by other programs since the start.
+    pub changes: u64,
     /// Its size and retention.
     pub upkeep: Upkeep,
+}
+
+/// An event that an operator is to be told at once, although it may be over soon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incident {
+    /// The log cannot be written, for this reason; every request is refused.
+    Failed(Arc<str>),
+    /// Other programs changed these files; every request is refused until they are as they were,
+    /// or the loss is accepted.
+    Changed(Vec<ChangedFile>),
+    /// The log can be written again. This is its last record.
+    Resumed(u64),
+    /// An operator accepted the loss of these files, and the log continues.
+    Accepted {
+        /// The operator.
+        by: String,
+        /// The files.
+        files: Vec<ChangedFile>,
+    },
 }
 
 /// The size of the log, and the state of its retention.
@@ -256,6 +283,29 @@ impl Writer {
     /// Rotates the live file.
     pub fn rotate(&self, done: Completion<Rotation>) {
         self.queue.command(WriterCommand::Rotate(done));
+    }
+
+    /// Accepts the loss of what other programs changed, on record, and continues the log. `by` is
+    /// the operator, as records name a peer. `done` gets the changed files, or
+    /// [`LogError::NothingLost`] when the log did not stop for that.
+    pub fn accept_loss(
+        &self,
+        by: String,
+        done: Box<dyn FnOnce(Result<Vec<ChangedFile>, LogError>) + Send>,
+    ) {
+        self.queue.command(WriterCommand::AcceptLoss { by, done });
+    }
+
+    /// Sets a callback for incidents, which [`Writer::take_incidents`] then gives. It runs on the
+    /// writing thread and must not block. Only the first call has an effect.
+    pub fn set_observer(&self, observer: impl Fn() + Send + Sync + 'static) {
+        self.queue.set_observer(Box::new(observer));
+    }
+
+    /// The incidents since the last call, oldest first.
+    #[must_use]
+    pub fn take_incidents(&self) -> Vec<Incident> {
+        self.queue.take_incidents()
     }
 
     /// Begins a new live file after another program renamed it (logrotate, `SIGUSR1`).

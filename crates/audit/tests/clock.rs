@@ -9,6 +9,7 @@ use common::{at, check, pinned, record, settings};
 use proptest::prelude::*;
 use pulse_audit::verify::{NoteKind, Verdict};
 use pulse_audit::{Log, Settings, Writer};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -56,6 +57,23 @@ fn a_stopped_clock_still_seals() {
     let report = check(&files, &pinned(key));
     assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
     assert_eq!(report.sealed_through, report.last_seq);
+}
+
+#[test]
+fn an_idle_log_seals_after_a_step() {
+    let settings = Settings {
+        check_interval: Duration::from_millis(2),
+        ..settings()
+    };
+    let seconds = Arc::new(AtomicU64::new(1));
+    let clock = Arc::clone(&seconds);
+    let clock = move || at(clock.load(Ordering::Relaxed));
+    let writer = Writer::start_with_clock(Simulated::default(), settings, Box::new(clock)).unwrap();
+    record(&writer).unwrap();
+    assert_ne!(writer.health().unsealed, 0);
+    // An hour later, as after a suspend. Nobody asks, and the monotonic clock has not moved.
+    seconds.store(3600, Ordering::Relaxed);
+    common::until(&writer, |health| health.unsealed == 0);
 }
 
 proptest! {

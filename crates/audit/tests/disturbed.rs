@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::simulated::Simulated;
+use common::simulated::{Fault, Simulated};
 use common::{at, body, check, pinned, settings};
 use pulse_audit::verify::Verdict;
-use pulse_audit::{Log, LogError, RecoveryReason};
+use pulse_audit::{Change, Log, LogError, RecoveryReason, Settings, Writer};
 use pulse_core::causes::Causes;
+use std::time::Duration;
 
 #[test]
 fn a_log_without_its_key_is_refused() {
@@ -100,10 +101,14 @@ fn removal_while_writing_is_noticed() {
         .unwrap()
         .seen
         .truncate(common::lines(&content)[0].len());
-    assert!(matches!(
-        log.append(at(2), &[body("x")]),
-        Err(LogError::Disturbed)
-    ));
+    let changed = |log: &mut Log<Simulated>, second, change| {
+        let outcome = log.append(at(second), &[body("x")]);
+        assert!(
+            matches!(&outcome, Err(LogError::Disturbed(file)) if file.change == change),
+            "{outcome:?}"
+        );
+    };
+    changed(&mut log, 2, Change::Cut);
     assert!(log.recover(at(2), RecoveryReason::Resumption(1)).is_err());
     disk.disk
         .lock()
@@ -114,11 +119,17 @@ fn removal_while_writing_is_noticed() {
         .seen = content;
     log.recover(at(3), RecoveryReason::Resumption(1)).unwrap();
     disk.disk.lock().unwrap().files.remove(&name);
-    assert!(matches!(
-        log.append(at(4), &[body("x")]),
-        Err(LogError::Disturbed)
-    ));
-    log.recover(at(5), RecoveryReason::Resumption(1)).unwrap();
+    changed(&mut log, 4, Change::Removed);
+    let outcome = log.recover(at(5), RecoveryReason::Resumption(1));
+    assert!(
+        matches!(outcome, Err(LogError::Disturbed(_))),
+        "{outcome:?}"
+    );
+    let occasion = RecoveryReason::Acceptance {
+        by: "control:0",
+        refused: 1,
+    };
+    log.recover(at(5), occasion).unwrap();
     common::write(&mut log, 6, "after");
     let report = check(&disk.disk.lock().unwrap().log(), &pinned(key));
     assert_eq!(
@@ -147,4 +158,68 @@ fn a_renamed_file_is_followed() {
     assert_eq!(files.len(), 2);
     assert!(String::from_utf8_lossy(&files[1].1).contains(r#""segment":"audit.log-1""#));
     assert_eq!(check(&files, &pinned(key)).verdict, Verdict::Intact);
+}
+
+/// A power failure at each operation of an acceptance: it is repeated, or was done.
+#[test]
+fn an_acceptance_survives_crashes() {
+    for fault in [Fault::PowerBefore, Fault::PowerAfter] {
+        for operation in 0.. {
+            let disk = Simulated::default();
+            let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+            common::write(&mut log, 1, "before");
+            log.rotate(at(2)).unwrap();
+            common::write(&mut log, 3, "live");
+            log.seal(at(4)).unwrap();
+            common::write(&mut log, 5, "unsealed");
+            let last = log.head().seq;
+            drop(log);
+            // The live file is cut while a writer has it.
+            let writer = Writer::start(disk.clone(), quick()).unwrap();
+            {
+                let mut inner = disk.disk.lock().unwrap();
+                let number = inner.files[&(0, "audit.log".to_owned())];
+                let file = inner.inodes.get_mut(&number).unwrap();
+                file.seen.truncate(file.seen.len() / 2);
+                file.safe = file.seen.len();
+            }
+            common::until(&writer, |health| !health.available);
+            drop(writer);
+            {
+                let mut inner = disk.disk.lock().unwrap();
+                inner.seed = operation;
+                inner.fault = Some((inner.operations + operation, 1, fault));
+            }
+            let accept = || Log::accept_loss(disk.clone(), settings(), at(20), "uid:0").map(|_| ());
+            let is_done = accept().is_ok();
+            disk.disk.lock().unwrap().restart();
+            let what = format!("{fault:?} at {operation}");
+            match accept() {
+                Ok(()) | Err(LogError::NothingLost) => (),
+                Err(error) => panic!("{what}: {error}"),
+            }
+            let mut log = Log::open(disk.clone(), settings(), at(30)).expect(&what);
+            assert!(log.head().seq > last, "{what}");
+            common::write(&mut log, 31, "after");
+            log.seal(at(32)).unwrap();
+            let inner = disk.disk.lock().unwrap();
+            let text = String::from_utf8_lossy(&common::join(&inner.log())).into_owned();
+            let count = |event: &str| text.matches(&format!(r#""{event}""#)).count();
+            let counts = (count("log.disturbed"), count("log.loss_accepted"));
+            assert_eq!(counts, (1, 1), "{what}");
+            let state = inner.files.keys().filter(|(place, _)| *place == 1);
+            assert_eq!(state.count(), 1, "{what}: one key, and no reason to stop");
+            if is_done {
+                assert!(operation > 10, "{what}");
+                break;
+            }
+        }
+    }
+}
+
+fn quick() -> Settings {
+    Settings {
+        check_interval: Duration::from_millis(1),
+        ..settings()
+    }
 }

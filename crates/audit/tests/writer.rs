@@ -7,10 +7,11 @@ mod common;
 use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
 use common::{check, pinned, record, rotate, settings, until};
 use pulse_audit::verify::Verdict;
-use pulse_audit::{Directory, Rotation, Settings, Unavailable, Writer};
+use pulse_audit::{Directory, Incident, Rotation, Settings, Unavailable, Writer};
 use pulse_core::event::Event;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 fn quick() -> Settings {
     Settings {
@@ -76,6 +77,63 @@ fn a_failing_disk_refuses_then_recovers() {
             text.contains(r#""reason":"recovery","suppressed":"#),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn failing_syncs_leave_one_torn_file() {
+    for append_only in [false, true] {
+        let disk = Simulated::default();
+        disk.disk.lock().unwrap().append_only = append_only;
+        let writer = Writer::start(disk.clone(), quick()).unwrap();
+        let key = writer.health().key;
+        record(&writer).unwrap();
+        let reservations = |disk: &Simulated| disk.disk.lock().unwrap().reservations;
+        let before = reservations(&disk);
+        disk.disk.lock().unwrap().sync_fails = true;
+        let begin = Instant::now();
+        assert!(record(&writer).is_err());
+        until(&writer, |_| reservations(&disk) >= before + 20);
+        // 5 ms, 10 ms, and then 20 ms each.
+        let retries = reservations(&disk) - before;
+        let most = 2 + begin.elapsed().as_millis() / 20;
+        assert!(
+            u128::from(retries) <= most,
+            "{retries} retries, at most {most}"
+        );
+        disk.disk.lock().unwrap().sync_fails = false;
+        until(&writer, |health| health.available);
+        record(&writer).unwrap();
+        writer.stop();
+        prove(&disk, &key);
+        let inner = disk.disk.lock().unwrap();
+        let torn = inner.files.keys().filter(|(_, name)| name.contains("torn"));
+        assert_eq!(torn.count(), 1, "append-only: {append_only}");
+    }
+}
+
+#[test]
+fn an_outage_is_told_once() {
+    let disk = Simulated::default();
+    let writer = Writer::start(disk.clone(), quick()).unwrap();
+    record(&writer).unwrap();
+    let told = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&told);
+    writer.set_observer(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    for outage in 1..=3 {
+        disk.disk.lock().unwrap().fault = Some((0, u64::MAX, Fault::Before(EIO)));
+        assert!(record(&writer).is_err());
+        disk.disk.lock().unwrap().fault = None;
+        until(&writer, |health| health.available);
+        until(&writer, |_| told.load(Ordering::Relaxed) == 2 * outage);
+        let incidents = writer.take_incidents();
+        assert!(
+            matches!(&incidents[..], [Incident::Failed(_), Incident::Resumed(_)]),
+            "{incidents:?}"
+        );
+        assert_eq!(writer.health().failures, outage);
     }
 }
 

@@ -241,6 +241,10 @@ fn refusal(Refusal { error, retry_in }: &Refusal) -> (ErrorCode, Option<Cow<'sta
             )
         }
         "audit log unavailable" => (ErrorCode::DaemonRefused, "its log says why".into()),
+        "the audit log has no loss to accept" => (
+            ErrorCode::DaemonRefused,
+            "if it refuses requests, its log says why".into(),
+        ),
         _ => return (ErrorCode::DaemonRefused, None),
     };
     (code, Some(remedy))

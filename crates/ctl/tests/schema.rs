@@ -7,6 +7,7 @@ mod common;
 use common::log::{Home, edit};
 use common::schema::Outputs;
 use common::{Run, Script, Scripted, run, write_config};
+use pulse_audit::Directory;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 
@@ -19,6 +20,8 @@ const HEALTH: [&str; 2] = [
     r#"{"success":true,"data":{"nodes":[{"name":"a","state":"answering","age_ms":1},{"name":"b","state":"failing","age_ms":1,"error":"e"},{"name":"c","state":"waiting","error":"e"},{"name":"d","state":"unread","error":"e"}],"audit":{"writable":false,"problems":["p"],"warning":"w","first_seq":1,"seq":9,"epoch":2,"unsealed":3,"bytes":4000,"has_retention":true},"forwarding":null,"confinement":{"active":["seccomp (80 calls)"],"missing":["landlock: too old"]}}}"#,
     r#"{"success":true,"data":{"nodes":[]}}"#,
 ];
+
+const ACCEPTED: &str = r#"{"success":true,"data":{"files":[{"file":"audit.log","change":"cut","first_seq":5,"last_seq":9},{"file":"audit.seals","change":"removed"}]}}"#;
 
 /// Two states of forwarding. The second is of a daemon that was restarted, so that a replay is
 /// done when its queue is empty.
@@ -133,6 +136,16 @@ fn audit_outputs(outputs: &mut Outputs) {
             &home.run(&["archive", text(&archive), "--json"]),
         );
     }
+    let daemon = Scripted::daemon(Script::Says(ACCEPTED));
+    let written = Directory::lock(&home.log(), &home.state()).unwrap();
+    let (log, state) = (home.log(), home.state());
+    let place = ["--log", text(&log), "--state-dir", text(&state)];
+    let accept = ["audit", "accept-loss", "--json"];
+    outputs.add(
+        "audit-accept-loss",
+        &daemon.run(&[&accept, &place[..]].concat()),
+    );
+    drop(written);
     outputs.add("audit-rotate", &home.run(&["rotate", "--json"]));
     edit(&home.live(), 0, |_| "rubbish".to_owned());
     outputs.add("audit-show", &home.run(&["show", "--json"]));

@@ -4,7 +4,7 @@ use crate::node::NodeContext;
 use crate::node::known_hosts::KnownHostsFile;
 use crate::node::login_key::LoginKey;
 use crate::node::resolve::{AnyUnicast, Resolver};
-use crate::observe::recorder::{self, Recorder};
+use crate::observe::recorder::{self, Incident, Recorder};
 use crate::observe::{retention, scrape, service_status};
 use crate::readings::poll;
 use crate::serve::{self, BoundSocket, Guards};
@@ -27,13 +27,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 /// The interval in which the limiter forgets callers, sums are put on record, the audit log's
-/// health is logged and systemd's watchdog is fed.
+/// retention is logged and systemd's watchdog is fed.
 const TICK: Duration = Duration::from_secs(5);
+
+/// The most changed files of the audit log that are named in one report of the log.
+const MAX_LOGGED_FILES: usize = 20;
 
 /// The interval in which `known_hosts` and the other files that may change are checked, and so the
 /// time for which a revoked host key is trusted.
@@ -122,8 +125,8 @@ struct Service {
     metrics: JoinHandle<()>,
     poller: JoinHandle<()>,
     drain: watch::Sender<bool>,
-    /// True if the audit log could be written at the last check.
-    recording: bool,
+    /// Notified when the audit log has incidents to take.
+    incidents: Arc<Notify>,
     /// The reason that its file could not be rotated at the last check.
     rotation_refused: Option<String>,
     retention: retention::Watch,
@@ -194,7 +197,7 @@ fn open(
             None => tokio::spawn(std::future::pending()),
         },
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
-        recording: true,
+        incidents: observed(&*daemon.recorder),
         rotation_refused: None,
         shown: String::new(),
         retention: retention::Watch::over(&daemon.config().audit),
@@ -203,6 +206,15 @@ fn open(
         manager: opened.manager,
         ports,
     })
+}
+
+/// Notified by the recorder. Incidents are taken when they happen and not at each tick: an outage
+/// of a second would be over.
+fn observed(recorder: &dyn Recorder) -> Arc<Notify> {
+    let incidents = Arc::new(Notify::new());
+    let notify = Arc::clone(&incidents);
+    recorder.observe(Box::new(move || notify.notify_one()));
+    incidents
 }
 
 impl Service {
@@ -233,6 +245,7 @@ impl Service {
                     self.show_status();
                     self.manager.notify(&[NotifyState::Watchdog]);
                 }
+                () = self.incidents.notified() => self.log_incidents(),
                 _ = file_check.tick() => self.daemon.check_files(),
                 _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
@@ -311,7 +324,7 @@ impl Service {
         }
     }
 
-    /// Logs changes of the audit log's health.
+    /// Logs changes of the audit log's retention and rotation.
     fn check_recorder(&mut self) {
         let health = self.daemon.recorder.health();
         self.retention
@@ -322,21 +335,38 @@ impl Service {
             );
         }
         self.rotation_refused.clone_from(&health.rotation_refused);
-        if health.available == self.recording {
-            return;
+    }
+
+    /// Logs what happened to the audit log.
+    fn log_incidents(&mut self) {
+        for incident in self.daemon.recorder.take_incidents() {
+            match incident {
+                Incident::Failed(error) => {
+                    tracing::error!(
+                        "cannot write the audit log, every request is refused: {error}"
+                    );
+                }
+                Incident::Changed(files) => {
+                    for file in files.iter().take(MAX_LOGGED_FILES) {
+                        tracing::error!("{}", pulse_audit::LogError::Disturbed(file.clone()));
+                    }
+                    if let Some(more @ 1..) = files.len().checked_sub(MAX_LOGGED_FILES) {
+                        tracing::error!("{more} more files of the audit log were changed");
+                    }
+                    tracing::error!("the audit log has stopped, every request is refused");
+                }
+                Incident::Resumed(seq) => {
+                    tracing::info!("the audit log can be written again: last record {seq}");
+                }
+                Incident::Accepted { by, files } => {
+                    tracing::warn!(
+                        "{by} accepted the loss in {} files of the audit log, which continues",
+                        files.len()
+                    );
+                }
+            }
         }
-        self.recording = health.available;
-        if health.available {
-            tracing::info!(
-                "the audit log can be written again: last record {}",
-                health.seq
-            );
-        } else {
-            tracing::error!(
-                "cannot write the audit log, every request is refused: {}",
-                health.last_error.unwrap_or_default()
-            );
-        }
+        self.show_status();
     }
 
     /// Stops accepting, and waits for the requests under way.

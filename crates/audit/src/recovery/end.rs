@@ -103,15 +103,3 @@ pub(super) fn read_tail(
     }
     Ok(tail)
 }
-
-/// The error when the record that was written last is not at the end.
-pub(super) fn astray(tail: &Tail, memory: &Head) -> LogError {
-    let seq = tail.head.seq;
-    match &tail.epoch {
-        Some(epoch) if seq < memory.seq => LogError::RolledBack {
-            seq,
-            epoch: epoch.number,
-        },
-        _ => LogError::Damaged { seq },
-    }
-}

@@ -21,13 +21,16 @@ pub(super) struct TornFiles {
     pub(super) are_cut: bool,
 }
 
-/// Copies the torn bytes to a file, then cuts them off if that is permitted.
+/// Copies the torn bytes to a file, then cuts them off if that is permitted. Bytes with which
+/// `own` begins are not copied: they are of the recovery before, whose write failed as well, and
+/// a disk that stays broken would get another copy with each attempt.
 pub(super) fn set_aside(
     storage: &mut impl Storage,
     name: &str,
     seq: u64,
     length: u64,
     tail: &Tail,
+    own: &[u8],
 ) -> Result<TornFiles, LogError> {
     let doing = || LogError::while_doing("set torn bytes aside");
     let bytes = tail.torn.bytes();
@@ -36,7 +39,7 @@ pub(super) fn set_aside(
         // A crash between copying and cutting leaves the same bytes in both places: a second copy
         // would count them twice.
         let kept = files_of(storage, seq).map_err(doing())?;
-        if !kept.iter().any(|(_, content)| content == bytes) {
+        if !own.starts_with(bytes) && !kept.iter().any(|(_, content)| content == bytes) {
             let free = match kept.len() {
                 0 => format!("{TORN}{seq}"),
                 others => format!("{TORN}{seq}.{}", others + 1),

@@ -2,7 +2,7 @@
 //! retries after a failure.
 
 use super::housekeeping::Housekeeping;
-use super::{Health, Receipt, Unavailable};
+use super::{Health, Incident, Receipt, Unavailable};
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
 use crate::log_event::LogEvent;
@@ -11,12 +11,17 @@ use crate::record::Body;
 use crate::recovery::RecoveryReason;
 use crate::storage::Storage;
 use crate::time::Timestamp;
+use crate::watch::{Change, ChangedFile};
 use pulse_core::causes::Causes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The delay before the next rotation after one that was not permitted.
 const ROTATION_RETRY: Duration = Duration::from_secs(3600);
+
+/// The longest delay between two retries, in delays before the first one. Short, because a
+/// failure that is over is noticed within it; longer than the first, because each retry writes.
+const MAX_BACKOFF: u32 = 4;
 
 /// The interval between records of dropped notes: when notes come faster than the disk writes
 /// them, each write would have one.
@@ -33,6 +38,11 @@ pub(super) struct Driver<S> {
     rotation_at: Instant,
     rotation_refused: Option<String>,
     failure: Option<Failure>,
+    check_at: Instant,
+    /// When the live file was first found under another name, by the monotonic clock.
+    renamed_since: Option<Instant>,
+    failures: u64,
+    changes: u64,
     /// The number of dropped notes on record, and the earliest time for the next such record.
     dropped: u64,
     dropped_at: Instant,
@@ -40,8 +50,11 @@ pub(super) struct Driver<S> {
     last_error: Option<Arc<str>>,
 }
 
+#[derive(Clone, Copy)]
 struct Failure {
     retry_at: Instant,
+    /// The delay before the retry after that one.
+    delay: Duration,
     /// Records refused before this failure.
     refused_before: u64,
 }
@@ -59,6 +72,10 @@ impl<S: Storage> Driver<S> {
             rotation_at: now,
             rotation_refused: None,
             failure: None,
+            check_at: now,
+            renamed_since: None,
+            failures: 0,
+            changes: 0,
             dropped: 0,
             dropped_at: now,
             commits: 0,
@@ -82,11 +99,8 @@ impl<S: Storage> Driver<S> {
             for command in commands {
                 match command {
                     WriterCommand::Rotate(done) => done(self.rotate()),
-                    WriterCommand::Reopen => {
-                        // A failure is in the health.
-                        let _ = self.with_log(Log::reopen);
-                        self.house.rotated();
-                    }
+                    WriterCommand::Reopen => self.reopen(),
+                    WriterCommand::AcceptLoss { by, done } => done(self.accept_loss(by)),
                     WriterCommand::Retain(retention) => self.house.retain(retention),
                 }
             }
@@ -106,6 +120,7 @@ impl<S: Storage> Driver<S> {
         }
         let times = [
             Some(self.house.wake_at()),
+            Some(self.check_at),
             self.unsealed_since
                 .map(|since| since + self.log.settings.seal_after),
             (self.queue.dropped() > self.dropped).then_some(self.dropped_at),
@@ -182,16 +197,25 @@ impl<S: Storage> Driver<S> {
                 self.dropped_at = now + DROPPED_INTERVAL;
             }
         }
-        // By the monotonic clock: `Log::append` also seals by the records' times, but an idle log
-        // has no next record.
-        let is_due = self
-            .unsealed_since
-            .is_some_and(|since| now >= since + self.log.settings.seal_after);
+        if now >= self.check_at {
+            self.check_at = now + self.log.settings.check_interval;
+            self.check_files(now);
+        }
+        // By both clocks: verifiers have the records' times, and a clock that is set back would
+        // put the seal off.
+        let is_due = self.log.seal_is_due((self.clock)())
+            || self
+                .unsealed_since
+                .is_some_and(|since| now >= since + self.log.settings.seal_after);
         if is_due || is_last {
             // A failure is in the health.
             let _ = self.with_log(Log::seal);
         }
-        if !is_last && now >= self.rotation_at && self.log.rotation_is_due((self.clock)()) {
+        if !is_last
+            && now >= self.rotation_at
+            && self.log.rotation_is_due((self.clock)())
+            && !self.log.is_renamed()
+        {
             let _ = self.rotate();
         }
         if !is_last {
@@ -219,14 +243,56 @@ impl<S: Storage> Driver<S> {
         ))
     }
 
+    /// Compares the log's files with what was written to them.
+    fn check_files(&mut self, now: Instant) {
+        if self.failure.is_some() {
+            return;
+        }
+        let mut changed = match self.log.changes() {
+            Ok(changed) => changed,
+            Err(error) => return self.fail(&error),
+        };
+        let is_live = |one: &ChangedFile| one.is_live();
+        if !changed.iter().any(is_live) {
+            self.renamed_since = None;
+        } else if self.log.is_renamed() {
+            // The records are safe in the renamed file, and a signal may say that it is a rotation.
+            let since = *self.renamed_since.get_or_insert(now);
+            if now < since + self.log.settings.rotation_grace {
+                changed.retain(|one| !one.is_live());
+            }
+        }
+        if !changed.is_empty() {
+            self.stop_for(changed);
+        }
+    }
+
+    /// Stops the log because other programs changed its files.
+    fn stop_for(&mut self, changed: Vec<ChangedFile>) {
+        let new = self.log.stop((self.clock)(), changed).to_vec();
+        if let Some(first) = new.first() {
+            self.last_error = Some(LogError::Disturbed(first.clone()).to_string().into());
+            self.changes += new.len() as u64;
+        }
+        self.renamed_since = None;
+        // Before the report: whoever is told finds the log unavailable.
+        self.wait_to_retry();
+        if !new.is_empty() {
+            self.queue.report(Incident::Changed(new));
+        }
+    }
+
     pub(super) fn fail(&mut self, error: &LogError) {
+        if let LogError::Disturbed(changed) = error {
+            return self.stop_for(vec![changed.clone()]);
+        }
         let text = Causes(error).to_string();
         self.last_error = Some(text.as_str().into());
-        self.failure = Some(Failure {
-            retry_at: Instant::now() + self.log.settings.retry_after,
-            refused_before: self.queue.refused(),
-        });
-        self.log.close();
+        let is_new = self.failure.is_none();
+        self.wait_to_retry();
+        if is_new {
+            self.queue.report(Incident::Failed(text.as_str().into()));
+        }
         if error.is_full() && self.log.release().is_ok() {
             // The reserved space is for this: the record of the failure. If it does not suffice,
             // the failure is in the health only.
@@ -237,29 +303,118 @@ impl<S: Storage> Driver<S> {
         self.publish();
     }
 
+    /// Closes the log until a retry succeeds.
+    fn wait_to_retry(&mut self) {
+        let delay = self.log.settings.retry_after;
+        self.failures += u64::from(self.failure.is_none());
+        self.failure.get_or_insert(Failure {
+            retry_at: Instant::now() + delay,
+            delay,
+            refused_before: self.queue.refused(),
+        });
+        self.log.close();
+        self.publish();
+    }
+
     fn resume(&mut self) {
         let Some(failure) = self.failure.take() else {
             return;
         };
-        let refused = self.queue.refused() - failure.refused_before;
-        let now = (self.clock)();
-        let resume = |log: &mut Log<S>| {
-            log.reserve()?;
-            log.recover(now, RecoveryReason::Resumption(refused))
-        };
-        let mut outcome = resume(&mut self.log);
-        if outcome.as_ref().is_err_and(LogError::is_full) && self.make_room() {
-            outcome = resume(&mut self.log);
-        }
-        if let Err(error) = outcome {
-            self.log.close();
-            self.last_error = Some(Causes(&error).to_string().into());
-            self.failure = Some(Failure {
-                retry_at: Instant::now() + self.log.settings.retry_after,
-                ..failure
-            });
+        if self.log.is_rotating || self.log.is_undone() {
+            let refused = self.queue.refused() - failure.refused_before;
+            let now = (self.clock)();
+            let resume = |log: &mut Log<S>| {
+                log.reserve()?;
+                log.recover(now, RecoveryReason::Resumption(refused))
+            };
+            let mut outcome = resume(&mut self.log);
+            if outcome.as_ref().is_err_and(LogError::is_full) && self.make_room() {
+                outcome = resume(&mut self.log);
+            }
+            match outcome {
+                Ok(()) => return self.resumed(Incident::Resumed(self.log.head().seq)),
+                Err(error) => {
+                    self.log.close();
+                    self.last_error = Some(Causes(&error).to_string().into());
+                    self.retry_later(failure);
+                    if let LogError::Disturbed(changed) = error {
+                        self.stop_for(vec![changed]);
+                    }
+                }
+            }
+        } else {
+            self.retry_later(failure);
         }
         self.unsealed_since = Some(Instant::now());
+    }
+
+    /// Tries again after twice the delay, up to [`MAX_BACKOFF`].
+    fn retry_later(&mut self, failure: Failure) {
+        let delay = (failure.delay * 2).min(self.log.settings.retry_after * MAX_BACKOFF);
+        self.failure = Some(Failure {
+            retry_at: Instant::now() + delay,
+            delay,
+            ..failure
+        });
+    }
+
+    /// The log continues.
+    fn resumed(&mut self, incident: Incident) {
+        self.failure = None;
+        self.renamed_since = None;
+        self.unsealed_since = Some(Instant::now());
+        self.publish();
+        self.queue.report(incident);
+    }
+
+    /// Begins a new live file after another program renamed it. The signal is an operator's word,
+    /// so it also continues a log that has stopped for the rename.
+    fn reopen(&mut self) {
+        let is_rename = |one: &ChangedFile| one.is_live() && one.change == Change::Renamed;
+        if self.failure.is_some()
+            && !self.log.stopped.is_empty()
+            && self.log.stopped.iter().all(is_rename)
+        {
+            self.log.is_rotating = true;
+            if let Some(failure) = &mut self.failure {
+                failure.retry_at = Instant::now();
+            }
+        } else {
+            // A failure is in the health.
+            let _ = self.with_log(Log::reopen);
+        }
+        self.renamed_since = None;
+        self.house.rotated();
+    }
+
+    /// Accepts the loss for which the log has stopped, and continues it.
+    fn accept_loss(&mut self, by: String) -> Result<Vec<ChangedFile>, LogError> {
+        if self.log.stopped.is_empty() {
+            return Err(LogError::NothingLost);
+        }
+        let refused_before = self
+            .failure
+            .as_ref()
+            .map_or(0, |failure| failure.refused_before);
+        let occasion = RecoveryReason::Acceptance {
+            by: &by,
+            refused: self.queue.refused() - refused_before,
+        };
+        let files = self.log.stopped.clone();
+        match self.log.recover((self.clock)(), occasion) {
+            Ok(()) => {
+                self.house.rotated();
+                self.resumed(Incident::Accepted {
+                    by,
+                    files: files.clone(),
+                });
+                Ok(files)
+            }
+            Err(error) => {
+                self.log.close();
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn publish(&self) {
@@ -273,6 +428,9 @@ impl<S: Storage> Driver<S> {
             unsealed: self.log.unsealed(),
             commits: self.commits,
             rotation_refused: self.rotation_refused.clone(),
+            changed: self.log.stopped.as_slice().into(),
+            failures: self.failures,
+            changes: self.changes,
             upkeep: self.house.upkeep().clone(),
             ..Health::default()
         });

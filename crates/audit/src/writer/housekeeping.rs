@@ -96,6 +96,9 @@ impl<S: Storage> Driver<S> {
         let now = Instant::now();
         if now >= self.house.look_at {
             self.measure();
+            if self.is_well() {
+                self.log.restore_reserve();
+            }
         }
         if now >= self.house.prune_at && self.is_well() {
             match self.step() {

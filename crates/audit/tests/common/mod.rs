@@ -9,8 +9,9 @@ pub mod simulated;
 
 use pulse_audit::verify::{Attack, LogFiles, Options, Report, Seals, Source, Verdict, verify};
 use pulse_audit::{
-    Body, Dir, Head, Health, Log, PruneError, PruneStatus, PruneStep, PublicKey, Receipt,
-    RemovedSegment, Rotation, SEALS, Settings, Storage, Timestamp, Unavailable, Writer,
+    Body, ChangedFile, Dir, Head, Health, Log, LogError, PruneError, PruneStatus, PruneStep,
+    PublicKey, Receipt, RemovedSegment, Rotation, SEALS, Settings, Storage, Timestamp, Unavailable,
+    Writer,
 };
 use pulse_core::audit_log::retention::{Limits, Stream};
 use pulse_core::callers::capability::Capabilities;
@@ -241,6 +242,14 @@ pub fn record(writer: &Writer) -> Result<Receipt, Unavailable> {
 pub fn rotate(writer: &Writer) -> Result<Rotation, Unavailable> {
     let (done, outcome) = mpsc::channel();
     writer.rotate(Box::new(move |rotation| done.send(rotation).unwrap()));
+    outcome.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+/// Accepts a loss, as the operator on the control socket.
+pub fn accept_loss(writer: &Writer) -> Result<Vec<ChangedFile>, LogError> {
+    let (done, outcome) = mpsc::channel();
+    let done = move |accepted| done.send(accepted).unwrap();
+    writer.accept_loss("control:0".to_owned(), Box::new(done));
     outcome.recv_timeout(Duration::from_secs(20)).unwrap()
 }
 

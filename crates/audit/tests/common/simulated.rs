@@ -7,7 +7,7 @@
 //! it.
 
 use pulse_audit::verify::StateKeys;
-use pulse_audit::{Dir, LIVE, Live, Storage};
+use pulse_audit::{Dir, FileState, LIVE, Live, Storage};
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::ops::Range;
@@ -51,6 +51,10 @@ pub struct Disk {
     /// The fate of operations: from which on, and for how many.
     pub fault: Option<(u64, u64, Fault)>,
     pub dead: bool,
+    /// Only fdatasync(2) of the live file fails, with EIO.
+    pub sync_fails: bool,
+    /// How often the space was reserved.
+    pub reservations: u64,
     /// Files cannot be cut or renamed (`chattr +a`).
     pub append_only: bool,
     pub seed: u64,
@@ -225,6 +229,9 @@ impl Storage for Simulated {
     fn sync(&mut self) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let go = disk.operation()?;
+        if disk.sync_fails {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         let file = disk
             .inodes
             .get_mut(&self.open.ok_or(ErrorKind::Other)?)
@@ -248,6 +255,7 @@ impl Storage for Simulated {
             .find(|(_, inode)| **inode == open)
             .map(|(name, _)| name.1.clone());
         Ok(match named {
+            None if disk.inode(Dir::Log, LIVE).is_ok() => Live::Replaced,
             None => Live::Gone,
             Some(name) if name == LIVE => {
                 Live::Here(disk.inodes.get_mut(&open).unwrap().seen.len() as u64)
@@ -314,11 +322,14 @@ impl Storage for Simulated {
         Ok(count)
     }
 
-    fn length(&self, name: &str) -> io::Result<u64> {
+    fn state(&self, name: &str) -> io::Result<FileState> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
         let inode = disk.inode(Dir::Log, name)?;
-        Ok(disk.inodes[&inode].seen.len() as u64)
+        Ok(FileState {
+            identity: (0, inode),
+            length: disk.inodes[&inode].seen.len() as u64,
+        })
     }
 
     fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -376,7 +387,9 @@ impl Storage for Simulated {
     }
 
     fn reserve(&mut self, _bytes: u64) -> io::Result<()> {
-        after(self.disk.lock().unwrap().operation()?)
+        let mut disk = self.disk.lock().unwrap();
+        disk.reservations += 1;
+        after(disk.operation()?)
     }
 
     fn release(&mut self) -> io::Result<()> {

@@ -212,6 +212,12 @@ pub enum RpcError {
     /// Too much is asked of it at once.
     #[error("forwarding is busy")]
     ForwardingBusy,
+    /// The audit log has not stopped because of changed files.
+    #[error("the audit log has no loss to accept")]
+    NothingLost,
+    /// The log cannot continue, for this reason.
+    #[error("the audit log cannot continue: {0}")]
+    LossNotAccepted(String),
 }
 
 impl RpcError {
@@ -260,6 +266,8 @@ impl RpcError {
             Self::Pending { .. } => "pending",
             Self::NotForwarding => "not_forwarding",
             Self::ForwardingBusy => "forwarding_busy",
+            Self::NothingLost => "nothing_lost",
+            Self::LossNotAccepted(_) => "recorder_unavailable",
         }
     }
 }

@@ -56,6 +56,8 @@ pub enum Call {
     /// `accept_forwarding_loss` of the records up to this one; `None` when `through` is not a
     /// number that a record can have.
     AcceptForwardingLoss(Option<Ordinal>),
+    /// `accept_loss`.
+    AcceptLoss,
 }
 
 /// A reading of several nodes.
@@ -108,11 +110,14 @@ pub enum Method {
     ReplayForwarding,
     /// No longer shows records as lost (an extension of ours).
     AcceptForwardingLoss,
+    /// Continues an audit log that stopped because another program changed its files (an
+    /// extension of ours).
+    AcceptLoss,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::GetStatus,
         Self::GetTemperature,
         Self::GetTemperatures,
@@ -121,6 +126,7 @@ impl Method {
         Self::GetForwarding,
         Self::ReplayForwarding,
         Self::AcceptForwardingLoss,
+        Self::AcceptLoss,
     ];
 
     /// The name on the wire, and in metric labels.
@@ -135,6 +141,7 @@ impl Method {
             Self::GetForwarding => "get_forwarding",
             Self::ReplayForwarding => "replay_forwarding",
             Self::AcceptForwardingLoss => "accept_forwarding_loss",
+            Self::AcceptLoss => "accept_loss",
         }
     }
 
@@ -147,9 +154,10 @@ impl Method {
             | Self::GetTemperatures
             | Self::RegisterNodes
             | Self::GetHealth => Capability::Read,
-            Self::GetForwarding | Self::ReplayForwarding | Self::AcceptForwardingLoss => {
-                Capability::Admin
-            }
+            Self::GetForwarding
+            | Self::ReplayForwarding
+            | Self::AcceptForwardingLoss
+            | Self::AcceptLoss => Capability::Admin,
         }
     }
 }
@@ -223,6 +231,7 @@ impl Call {
             Method::AcceptForwardingLoss => {
                 Self::AcceptForwardingLoss(parameters.record("through"))
             }
+            Method::AcceptLoss => Self::AcceptLoss,
         })
     }
 
@@ -249,6 +258,7 @@ impl Call {
             Self::GetForwarding => Method::GetForwarding,
             Self::ReplayForwarding(_) => Method::ReplayForwarding,
             Self::AcceptForwardingLoss(_) => Method::AcceptForwardingLoss,
+            Self::AcceptLoss => Method::AcceptLoss,
         }
     }
 }

@@ -140,7 +140,7 @@ impl Home {
         let (name, rest) = arguments.split_first().unwrap();
         command.args(["audit", name, "--log"]).arg(self.live());
         // The others are refused the option, since they do not use the directory.
-        if ["init", "verify", "rotate"].contains(name) {
+        if ["accept-loss", "init", "verify", "rotate"].contains(name) {
             command.arg("--state-dir").arg(self.state());
         }
         command.args(rest);

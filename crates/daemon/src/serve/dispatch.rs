@@ -3,11 +3,13 @@
 use super::health::HealthReport;
 use super::registered::{self, Registered};
 use super::sweep::{self, Entry};
+use crate::observe::recorder::{AcceptError, ChangedFile};
 use crate::readings::{Wait, WhenLate};
 use crate::serve::Request;
 use crate::state::Daemon;
 use pulse_core::callers::capability::Capability;
 use pulse_core::callers::peer::Peer;
+use pulse_core::causes::Causes;
 use pulse_core::rpc::{self, Call, Retry, RpcError, ServiceRefusal, Violation, response_line};
 use pulse_forward::Forwarder;
 use pulse_forward::forwarder::StreamCommand;
@@ -55,6 +57,21 @@ enum Data {
     AcceptedLoss {
         through: u64,
     },
+    Accepted {
+        files: Vec<LostFile>,
+    },
+}
+
+/// A file whose change was accepted.
+#[derive(Serialize)]
+struct LostFile {
+    file: String,
+    change: &'static str,
+    /// The records that it had to have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seq: Option<u64>,
 }
 
 /// Answers a request line. With a `refusal` the request is not carried out.
@@ -163,8 +180,12 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
             _ => RpcError::Unauthorized,
         });
     }
-    // Health and forwarding can be inspected while the audit log is unavailable.
-    if !matches!(call, Call::GetHealth | Call::GetForwarding) {
+    // Health and forwarding can be inspected while the audit log is unavailable, and a loss is
+    // accepted then.
+    if !matches!(
+        call,
+        Call::GetHealth | Call::GetForwarding | Call::AcceptLoss
+    ) {
         request.check_recorder()?;
     }
     match call {
@@ -225,6 +246,32 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
             } else {
                 Err(RpcError::ForwardingBusy)
             }
+        }
+        Call::AcceptLoss => {
+            request.spend_own()?;
+            let accepted = request
+                .daemon
+                .recorder
+                .accept_loss(request.peer.id.to_string())
+                .await;
+            let files = accepted.map_err(|error| match error {
+                AcceptError::NothingLost => RpcError::NothingLost,
+                error => RpcError::LossNotAccepted(Causes(&error).to_string()),
+            })?;
+            Ok(Data::Accepted {
+                files: files.into_iter().map(LostFile::from).collect(),
+            })
+        }
+    }
+}
+
+impl From<ChangedFile> for LostFile {
+    fn from(changed: ChangedFile) -> Self {
+        Self {
+            file: changed.file,
+            change: changed.change.as_str(),
+            first_seq: changed.records.map(|(first, _)| first),
+            last_seq: changed.records.map(|(_, last)| last),
         }
     }
 }

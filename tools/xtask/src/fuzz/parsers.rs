@@ -34,6 +34,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("audit/src/recovery/end.rs", "read_tail", "audit_recovery"),
     ("audit/src/show/filter.rs", "read", "audit_show"),
     ("audit/src/show/mod.rs", "read", "audit_show"),
+    ("audit/src/stop.rs", "parse", "state_files"),
     ("audit/src/tail.rs", "members", "audit_verify"),
     ("audit/src/tail.rs", "read", "audit_recovery"),
     ("audit/src/time.rs", "parse", "audit_words"),

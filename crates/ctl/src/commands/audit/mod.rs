@@ -11,9 +11,11 @@
 //! | `show`, `tail`, `row` | records as a table |
 //! | `explain`, `evidence`, `story` | one reading from its start to its seal |
 //! | `rotate`, `writer`, `flags` | ending a file that is marked append-only |
+//! | `accept_loss` | continuing a log after another program changed its files |
 //! | `archive`, `packed` | sealed segments, compressed and kept elsewhere |
 //! | `place`, `files`, `change` | which log is meant, its files, changing them |
 
+mod accept_loss;
 mod archive;
 mod change;
 mod evidence;
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     Explain(explain::Options),
     Rotate(rotate::Options),
     Archive(archive::Options),
+    AcceptLoss(accept_loss::Options),
 }
 
 /// Carries a command out.
@@ -66,5 +69,6 @@ pub(super) fn run(command: Command) -> CommandResult {
         Command::Explain(options) => explain::run(&options),
         Command::Rotate(options) => rotate::run(options),
         Command::Archive(options) => archive::run(&options),
+        Command::AcceptLoss(options) => accept_loss::run(options),
     }
 }

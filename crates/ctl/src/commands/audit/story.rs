@@ -116,6 +116,13 @@ fn log_meaning(event: LogEventType) -> &'static str {
         LogEventType::Recovered => {
             "A write was torn or failed. Torn bytes are kept in a file and named by their hash."
         }
+        LogEventType::Disturbed => {
+            "Another program changed a file of the log. The log stopped, and every request was \
+             refused, until the file was as before or an operator accepted the loss."
+        }
+        LogEventType::LossAccepted => {
+            "An operator accepted the loss of what another program changed. The log continues here."
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! The audit log as the daemon's recorder.
 
-use super::{Health, OnDisk, RECORD_TIMEOUT, Recorder, Recording, RecordingFailed, Retention};
+use super::{
+    AcceptError, Accepting, Health, Incident, OnDisk, RECORD_TIMEOUT, Recorder, Recording,
+    RecordingFailed, Retention,
+};
 use pulse_audit::{Directory, LogError, Receipt, Settings, Unavailable, Writer};
 use pulse_core::config::Audit;
 use pulse_core::event::Event;
@@ -138,6 +141,32 @@ impl Recorder for AuditLog {
 
     fn reopen(&self) {
         self.writer.reopen();
+    }
+
+    fn accept_loss(&self, by: String) -> Accepting<'_> {
+        let (sender, outcome) = oneshot::channel();
+        let done = move |accepted| {
+            // The request may have given up.
+            let _ = sender.send(accepted);
+        };
+        self.writer.accept_loss(by, Box::new(done));
+        Box::pin(async {
+            match timeout(RECORD_TIMEOUT, outcome).await {
+                Ok(Ok(Ok(files))) => Ok(files),
+                Ok(Ok(Err(LogError::NothingLost))) => Err(AcceptError::NothingLost),
+                Ok(Ok(Err(error))) => Err(AcceptError::Log(error)),
+                // The thread has ended, or has not answered.
+                Ok(Err(_)) | Err(_) => Err(AcceptError::Timeout),
+            }
+        })
+    }
+
+    fn observe(&self, observer: Box<dyn Fn() + Send + Sync>) {
+        self.writer.set_observer(observer);
+    }
+
+    fn take_incidents(&self) -> Vec<Incident> {
+        self.writer.take_incidents()
     }
 
     fn stop(&self) {

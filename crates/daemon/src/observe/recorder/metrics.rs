@@ -53,7 +53,7 @@ impl Collector for AuditMetrics {
 
 type Figure = (&'static str, &'static str, u64);
 
-fn counters(health: &Health) -> [Figure; 4] {
+fn counters(health: &Health) -> [Figure; 6] {
     [
         (
             "audit_refused",
@@ -75,10 +75,21 @@ fn counters(health: &Health) -> [Figure; 4] {
             "Segments of the audit log removed by retention since the start",
             health.upkeep.removed_segments,
         ),
+        (
+            "audit_failures",
+            "Times that the audit log could not be written any more since the start",
+            health.failures,
+        ),
+        (
+            "audit_changed_files",
+            "Files of the audit log that another program renamed, removed, cut, extended or \
+             replaced since the start",
+            health.changes,
+        ),
     ]
 }
 
-fn gauges(health: &Health) -> [Figure; 9] {
+fn gauges(health: &Health) -> [Figure; 10] {
     [
         (
             "audit_available",
@@ -115,6 +126,12 @@ fn gauges(health: &Health) -> [Figure; 9] {
             "audit_rotation_refused",
             "Whether the file may not be rotated (chattr +a)",
             u64::from(health.rotation_refused.is_some()),
+        ),
+        (
+            "audit_loss_pending",
+            "Files that another program changed, for which the audit log has stopped until they \
+             are as they were or the loss is accepted",
+            health.changed.len() as u64,
         ),
         (
             "audit_retention_held",

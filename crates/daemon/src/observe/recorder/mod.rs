@@ -9,7 +9,7 @@ mod metrics;
 
 pub(crate) use audit_log::{AuditLog, OpenError};
 pub(crate) use metrics::AuditMetrics;
-pub(crate) use pulse_audit::{Health, OnDisk, Retention};
+pub(crate) use pulse_audit::{ChangedFile, Health, Incident, OnDisk, Retention};
 
 use pulse_core::event::Event;
 use std::future::Future;
@@ -23,6 +23,24 @@ pub(crate) const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the record could not be written")]
 pub struct RecordingFailed;
+
+/// The loss of what other programs changed in the log cannot be accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The log has not stopped for that.
+    #[error("no file of the log was changed")]
+    NothingLost,
+    /// The log cannot continue.
+    #[error("the audit log cannot be written")]
+    Log(#[source] pulse_audit::LogError),
+    /// The disk does not respond.
+    #[error("the disk did not take the record in time")]
+    Timeout,
+}
+
+/// An acceptance under way.
+pub(crate) type Accepting<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<ChangedFile>, AcceptError>> + Send + 'a>>;
 
 /// A recording under way.
 pub(crate) type Recording<'a> =
@@ -50,6 +68,16 @@ pub trait Recorder: Send + Sync {
 
     /// Reopens the log after its file was renamed.
     fn reopen(&self);
+
+    /// Accepts the loss of what other programs changed, and continues the log. `by` is the
+    /// operator, as records name a peer.
+    fn accept_loss(&self, by: String) -> Accepting<'_>;
+
+    /// Calls `observer` when there are incidents to take. It must not block.
+    fn observe(&self, observer: Box<dyn Fn() + Send + Sync>);
+
+    /// The incidents since the last call, oldest first.
+    fn take_incidents(&self) -> Vec<Incident>;
 
     /// Writes the records that are queued, and ends the log.
     fn stop(&self);
@@ -81,6 +109,16 @@ impl Recorder for Nothing {
     fn retain(&self, _: Retention) {}
 
     fn reopen(&self) {}
+
+    fn accept_loss(&self, _: String) -> Accepting<'_> {
+        Box::pin(std::future::ready(Err(AcceptError::NothingLost)))
+    }
+
+    fn observe(&self, _: Box<dyn Fn() + Send + Sync>) {}
+
+    fn take_incidents(&self) -> Vec<Incident> {
+        Vec::new()
+    }
 
     fn stop(&self) {}
 }
