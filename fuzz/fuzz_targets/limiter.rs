@@ -89,7 +89,9 @@ fn exactly_as_the_model(limits: Limits, steps: &[Step]) {
                 let node = node.map(|name| NodeName::parse(&name).expect("a name"));
                 let bucket = node.as_ref().map_or(Bucket::Own, Bucket::Node);
                 assert_eq!(
-                    limiter.spend(&caller, bucket, at),
+                    limiter
+                        .spend(&caller, bucket, at)
+                        .map_err(|refused| refused.limit),
                     model.spend(number, node.clone(), now)
                 );
             }

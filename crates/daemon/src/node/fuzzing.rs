@@ -43,7 +43,7 @@ impl Node {
             Connection::over(tcp, address, &self.name, known, &self.key, "u", &timeouts);
         // The deadlines are those that the node's task sets.
         let connection = timeout(timeouts.connect, connection).await;
-        let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
+        let connection = connection.unwrap_or(Err(NodeFailure::TimedOut));
         let mut session = match connection {
             Ok(connection) => {
                 let settings = NodeTaskSettings {
@@ -58,7 +58,7 @@ impl Node {
                 };
                 Session::new(connection, &settings, Arc::default())
             }
-            Err(not_opened) => return (Vec::new(), Some(not_opened.failure.to_string())),
+            Err(failure) => return (Vec::new(), Some(failure.to_string())),
         };
         let mut documents = Vec::new();
         for _ in 0..readings {
