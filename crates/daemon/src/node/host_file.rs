@@ -222,6 +222,17 @@ mod tests {
         }
     }
 
+    /// Otherwise permitted containers would be denied after a reload.
+    #[test]
+    fn exhaustion_keeps_the_content() {
+        let file = file();
+        file.after(Ok(b"a"));
+        for errno in [nix::errno::Errno::EMFILE, nix::errno::Errno::ENFILE] {
+            file.update(&mut file.last(), Err(Refused::Io(errno.into())));
+            assert_eq!(file.last().content.as_deref(), Some(&b"a".to_vec()));
+        }
+    }
+
     #[test]
     fn errors_keep_the_content() {
         let file = file();
