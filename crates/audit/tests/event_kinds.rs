@@ -155,16 +155,26 @@ fn bodies() -> Vec<Body> {
 /// Those that releases since that log have added.
 fn later_bodies() -> Vec<Body> {
     let (poller, node) = (poller(), NodeName::parse("pve1").unwrap());
+    let request = RequestId {
+        correlation_id: "6fa459ea-ee8a-4ca4-894e-db77e160355e",
+        peer: &poller,
+    };
     let events = [
         Event::ForcedCommandMissing {
             node: &node,
             error: "runs any command for our SSH key",
         },
+        Event::ForwardingLossAccepted {
+            request,
+            lost: "failover 1-8",
+        },
+        Event::CommandStart {
+            request,
+            node: &node,
+            retry: Retry::Now,
+        },
         Event::CommandFinish {
-            request: RequestId {
-                correlation_id: "6fa459ea-ee8a-4ca4-894e-db77e160355e",
-                peer: &poller,
-            },
+            request,
             node: &node,
             duration: Duration::from_millis(5),
             outcome: Err(ReadingFailure {
