@@ -150,7 +150,7 @@ impl Connection {
             Err(error) => {
                 return Err(match (check.take(), ending.get()) {
                     (Some(shown), _) if shown.verdict.is_err() => refused(shown),
-                    (_, Some(Ending::Broken(failure))) => failure.into(),
+                    (_, Some(Ending::Broken(failure))) => failure,
                     _ => error.into(),
                 });
             }
