@@ -19,6 +19,9 @@ const WORDS: &str = r#"
     "0s" "24h" "500ms" "default" "disabled" "read" "::1"
 "#;
 
+/// The key whose example the packaged file has: a new file has the newest version.
+const VERSION: &str = "config_version";
+
 /// The text of the packaged file: every key with its comment and its default.
 #[must_use]
 pub fn packaged() -> String {
@@ -64,6 +67,7 @@ fn value(out: &mut String, key: &Key) -> Result {
     }
     let example = key.example.unwrap_or_default();
     match key.default {
+        Some(_) if key.name == VERSION => assignment(out, "", key.name, example),
         // An empty default does not show how a value is written.
         Some(default @ ("[]" | "\"\"")) => {
             writeln!(out, "# Example:")?;

@@ -18,8 +18,8 @@ use toml::Spanned;
 pub static FILE: Key = Key {
     name: "",
     description: &[
-        " pulse-sensor-proxy: every key with its default. The daemon reads this file at start and",
-        " on SIGHUP, and never writes it. A changed key takes effect on SIGHUP unless its comment",
+        " pulse-sensor-proxy: every key with its default, but the newest config_version. The daemon",
+        " reads this file at start and on SIGHUP, and never writes it. A changed key takes effect on SIGHUP unless its comment",
         " says \"Restart required.\" An unknown key is an error, and so is a file, or a directory",
         " above it, that users other than root and the daemon's user can write to.",
         " Check a change with: pulse-sensorctl config check FILE",
@@ -34,9 +34,9 @@ pub static FILE: Key = Key {
 table! {
     /// The keys of the file, each parsed by itself.
     pub struct Keys {
-        /// The version of this file's format. Version 2 is recommended for new files: it makes
-        /// true the default of ssh.require_forced_command. A daemon that knows only earlier
-        /// versions refuses the file.
+        /// The version of this file's format, 1 in a file without it. Version 2 makes true the
+        /// default of ssh.require_forced_command. A daemon that knows only earlier versions refuses
+        /// the file.
         config_version: ConfigVersion = 1, Reload, example 2;
 
         /// The Unix socket that Pulse connects to. The caller's identity comes from the kernel;
