@@ -20,16 +20,27 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Addresses of nodes (hosts(5)).
-pub(crate) static HOSTS: HostFile<Hosts> =
-    HostFile::new("/etc/hosts", hosts::MAX_BYTES, |_, text| Hosts::parse(text));
+pub(crate) static HOSTS: HostFile<Hosts> = HostFile::new(
+    "/etc/hosts",
+    hosts::MAX_BYTES,
+    |text| Hosts::parse(text),
+    |_, _| (),
+);
 /// The subordinate ids of users (subuid(5), subgid(5)).
-pub(crate) static SUBUID: HostFile<SubordinateRanges> =
-    HostFile::new("/etc/subuid", subid::MAX_BYTES, ranges);
-pub(crate) static SUBGID: HostFile<SubordinateRanges> =
-    HostFile::new("/etc/subgid", subid::MAX_BYTES, ranges);
+pub(crate) static SUBUID: HostFile<SubordinateRanges> = HostFile::new(
+    "/etc/subuid",
+    subid::MAX_BYTES,
+    |text| SubordinateRanges::parse(text),
+    warn_of_bad_lines,
+);
+pub(crate) static SUBGID: HostFile<SubordinateRanges> = HostFile::new(
+    "/etc/subgid",
+    subid::MAX_BYTES,
+    |text| SubordinateRanges::parse(text),
+    warn_of_bad_lines,
+);
 
-fn ranges(path: &str, text: &[u8]) -> SubordinateRanges {
-    let ranges = SubordinateRanges::parse(text);
+fn warn_of_bad_lines(path: &str, ranges: &SubordinateRanges) {
     if let Some(left_out) = ranges.left_out() {
         tracing::warn!(
             "{path}: {} lines give no range of ids and are left out, the first is line {}: write NAME:FIRST:COUNT",
@@ -37,7 +48,6 @@ fn ranges(path: &str, text: &[u8]) -> SubordinateRanges {
             left_out.first
         );
     }
-    ranges
 }
 
 /// One of the files, with its last content.
@@ -45,7 +55,9 @@ pub(crate) struct HostFile<T> {
     path: &'static str,
     /// Bytes that are read of it.
     limit: usize,
-    parse: fn(&str, &[u8]) -> T,
+    parse: fn(&[u8]) -> T,
+    /// Logs the faults of a new content.
+    report: fn(&str, &T),
     last: Mutex<Last<T>>,
 }
 
@@ -72,12 +84,18 @@ enum FileState {
     Refused(String),
 }
 
-impl<T: Default> HostFile<T> {
-    const fn new(path: &'static str, limit: usize, parse: fn(&str, &[u8]) -> T) -> Self {
+impl<T: Default + PartialEq> HostFile<T> {
+    const fn new(
+        path: &'static str,
+        limit: usize,
+        parse: fn(&[u8]) -> T,
+        report: fn(&str, &T),
+    ) -> Self {
         Self {
             path,
             limit,
             parse,
+            report,
             last: Mutex::new(Last {
                 read: LastRead::none(),
                 content: None,
@@ -125,7 +143,13 @@ impl<T: Default> HostFile<T> {
     fn update(&self, last: &mut Last<T>, read: Result<Lines, Refused>) {
         let state = match read {
             Ok(lines) => {
-                last.content = Some(Arc::new((self.parse)(self.path, &lines.text)));
+                let content = (self.parse)(&lines.text);
+                // Whether it has changed, the metadata do not always tell: while the clock is
+                // behind the file's times, each check reads it.
+                if last.content.as_deref() != Some(&content) {
+                    (self.report)(self.path, &content);
+                    last.content = Some(Arc::new(content));
+                }
                 if lines.are_all {
                     FileState::Read
                 } else {
@@ -203,9 +227,10 @@ mod tests {
     use super::*;
     use io::ErrorKind;
     use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn file() -> HostFile<Vec<u8>> {
-        HostFile::new("/none", 8, |_, text| text.to_vec())
+        HostFile::new("/none", 8, <[u8]>::to_vec, |_, _| ())
     }
 
     impl HostFile<Vec<u8>> {
@@ -267,6 +292,7 @@ mod tests {
             Box::leak(path.to_str().unwrap().into()),
             HOSTS.limit,
             HOSTS.parse,
+            HOSTS.report,
         );
         let pve1 = crate::testing::name("pve1");
         assert_eq!(file.read().lookup(&pve1).len(), 1);
@@ -274,9 +300,21 @@ mod tests {
     }
 
     #[test]
+    fn same_content_is_reported_once() {
+        static REPORTS: AtomicUsize = AtomicUsize::new(0);
+        let file = HostFile::new("/none", 8, <[u8]>::to_vec, |_, _| {
+            REPORTS.fetch_add(1, Ordering::Relaxed);
+        });
+        for (text, reports) in [(b"a", 1), (b"a", 1), (b"b", 2), (b"a", 3)] {
+            file.after(Ok(text));
+            assert_eq!(REPORTS.load(Ordering::Relaxed), reports);
+        }
+    }
+
+    #[test]
     fn one_bad_byte_costs_one_line() {
         let text = b"caf\xe9:100000:65536\nroot:165536:65536\n";
-        let ranges = (SUBUID.parse)("/etc/subuid", text);
+        let ranges = (SUBUID.parse)(text);
         assert_eq!(ranges.as_slice().len(), 1);
         assert_eq!(ranges.left_out().map(|left_out| left_out.first), Some(1));
     }
