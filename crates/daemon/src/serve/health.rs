@@ -94,14 +94,15 @@ pub(crate) struct ConfinementHealth {
 impl HealthReport {
     /// The nodes; and the rest for an administrator.
     pub(super) fn of(daemon: &Daemon, is_administrator: bool) -> Self {
+        let settings = daemon.readings.settings();
+        let node = |(name, handle): (&NodeName, &NodeHandle)| {
+            let mut health = NodeHealth::of(name, handle);
+            // Where the daemon's key is a shell is not for everyone who may read.
+            health.warning = health.warning.filter(|_| is_administrator);
+            health
+        };
         Self {
-            nodes: daemon
-                .readings
-                .settings()
-                .nodes
-                .all()
-                .map(|(name, handle)| NodeHealth::of(name, handle))
-                .collect(),
+            nodes: settings.nodes.all().map(node).collect(),
             daemon: is_administrator.then(|| DaemonHealth {
                 audit: AuditHealth::of(daemon),
                 forwarding: dispatch::forwarding(daemon).ok(),

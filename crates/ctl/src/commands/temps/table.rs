@@ -73,14 +73,8 @@ pub(super) fn parts(nodes: &[NodeReading], style: Style) -> (Line, Vec<Vec<Line>
                     let error = error
                         .strip_prefix(&format!("node \"{}\" ", reading.node))
                         .unwrap_or(error);
-                    let retry = reading
-                        .retry_in
-                        .map(|time| format!(": ask again in {}", seconds_up(time)));
-                    Err(escape(&format!(
-                        "{error}{}{}",
-                        node_remedy(error),
-                        retry.unwrap_or_default()
-                    )))
+                    let remedy = node_remedy(error, reading.retry_in);
+                    Err(escape(&format!("{error}{remedy}")))
                 }
             },
         })
@@ -265,8 +259,11 @@ impl Table {
 
 /// The remedy for an error that concerns one node, where the error does not name it itself.
 /// The texts are fixed by the protocol (docs/protocol.md).
-fn node_remedy(error: &str) -> &'static str {
+fn node_remedy(error: &str, retry_in: Option<Duration>) -> Cow<'static, str> {
     let has = |part| error.contains(part);
+    if let Some(time) = retry_in {
+        return format!(": ask again in {}", seconds_up(time)).into();
+    }
     if has("address_not_permitted") {
         ": its address is outside what the daemon may connect to"
     } else if has("rate limit exceeded") {
@@ -276,6 +273,7 @@ fn node_remedy(error: &str) -> &'static str {
     } else {
         ""
     }
+    .into()
 }
 
 #[cfg(test)]
@@ -408,8 +406,13 @@ pve2  k10temp-pci-00c3         does not answer
 
     #[test]
     fn a_node_error_has_a_remedy() {
-        let text = node_remedy("rejected by validator (address_not_permitted)");
+        let text = node_remedy("rejected by validator (address_not_permitted)", None);
         assert!(text.contains("may connect to"), "{text}");
+        let text = node_remedy(
+            "not read: rate limit exceeded",
+            Some(Duration::from_millis(1200)),
+        );
+        assert_eq!(text, ": ask again in 2 s");
     }
 
     #[test]
