@@ -31,7 +31,7 @@ pub(crate) struct ChipNames {
     channels: Given<usize>,
 }
 
-/// What devices were given.
+/// The values that devices were given.
 struct Given<T> {
     /// The devices in the order of the listing, with the names of their chips before they were
     /// made unique.
@@ -75,7 +75,16 @@ pub(crate) fn document(
     let ChipNames { names, channels } = names;
     let of_class = |class: Class| {
         let devices = devices.iter().filter(move |view| view.key.class == class);
-        devices.filter_map(|view| Some((&*view.key, view.chip_name(scanned)?)))
+        devices.filter_map(|view| {
+            // The name that lm-sensors gives the device's chip; none before its scan.
+            let name = match view.value.as_deref() {
+                Some(Reading::Chip(chip)) => &chip.identity.name,
+                Some(Reading::Zone(zone)) => &zone.identity.chip_name,
+                Some(Reading::Disk(_) | Reading::Nothing) => return None,
+                None => scanned.get(&*view.key)?,
+            };
+            Some((&*view.key, name.as_str()))
+        })
     };
     channels.set_devices(of_class(Class::Thermal));
     let groups = zone_groups(&values.zones);
@@ -147,26 +156,18 @@ pub(crate) fn cut_disks(disks: &mut Vec<Disk>, max: usize, state: &mut SensorSta
     }
 }
 
-impl View<Entry, Reading> {
-    /// The name that lm-sensors gives the device's chip; `None` before its scan.
-    fn chip_name<'a>(&'a self, scanned: &'a HashMap<Entry, String>) -> Option<&'a str> {
-        match self.value.as_deref() {
-            Some(Reading::Chip(chip)) => Some(&chip.identity.name),
-            Some(Reading::Zone(zone)) => Some(&zone.identity.chip_name),
-            Some(Reading::Disk(_) | Reading::Nothing) => None,
-            None => scanned.get(&*self.key).map(String::as_str),
-        }
-    }
-}
-
 impl Given<String> {
     /// Gives each device a unique name for its chip.
     fn set_devices<'a>(&mut self, chips: impl Iterator<Item = (&'a Entry, &'a str)> + Clone) {
         let Some(chips) = self.take_changed(chips) else {
             return;
         };
-        let kept = chips.iter().filter_map(|(_, _, kept)| kept.clone());
-        let mut unique = UniqueNames::with(kept.collect());
+        let mut unique = UniqueNames::with(
+            chips
+                .iter()
+                .filter_map(|(_, _, kept)| kept.clone())
+                .collect(),
+        );
         for (entry, base, kept) in chips {
             let name = kept.unwrap_or_else(|| unique.unique(&base));
             self.give(entry, base, name);
@@ -180,10 +181,10 @@ impl Given<usize> {
         let Some(zones) = self.take_changed(zones) else {
             return;
         };
-        let kept = zones
+        let mut taken: HashSet<_> = zones
             .iter()
-            .filter_map(|(_, base, kept)| Some((base.clone(), (*kept)?)));
-        let mut taken: HashSet<_> = kept.collect();
+            .filter_map(|(_, base, kept)| Some((base.clone(), (*kept)?)))
+            .collect();
         for (entry, base, kept) in zones {
             let channel = kept.unwrap_or_else(|| {
                 // There is one number more than there are others, so one is free.
@@ -223,8 +224,10 @@ impl<T> Given<T> {
         let before: HashMap<Entry, String> = mem::take(&mut self.devices).into_iter().collect();
         let mut values = mem::take(&mut self.values);
         let changed = devices.map(|(entry, base)| {
-            let is_kept = before.get(entry).is_some_and(|before| before == base);
-            let kept = is_kept.then(|| values.remove(entry)).flatten();
+            let kept = match before.get(entry) {
+                Some(before) if before == base => values.remove(entry),
+                _ => None,
+            };
             (entry.clone(), base.to_owned(), kept)
         });
         Some(changed.collect())

@@ -40,8 +40,12 @@ pub(super) fn run(Options { query }: Options) -> CommandResult {
         let status = Forwarding::request(&client).await?.status;
         // No more than what is shown below: a loss that comes meanwhile stays.
         if let Some(through) = last_lost(&status) {
-            let params = json!({ "through": through });
-            request(&client, "accept_forwarding_loss", params).await?;
+            request(
+                &client,
+                "accept_forwarding_loss",
+                json!({ "through": through }),
+            )
+            .await?;
         }
         Ok::<_, crate::client::DaemonError>(status)
     })?;
@@ -57,13 +61,17 @@ pub(super) fn run(Options { query }: Options) -> CommandResult {
 
 /// The streams that have lost records.
 fn lossy(status: &Status) -> impl Iterator<Item = &StreamStatus> {
-    let streams = status.streams.iter();
-    streams.filter(|stream| !stream.lost.is_empty())
+    status
+        .streams
+        .iter()
+        .filter(|stream| !stream.lost.is_empty())
 }
 
 fn last_lost(status: &Status) -> Option<u64> {
-    let lost = status.streams.iter().flat_map(|stream| &stream.lost);
-    lost.map(|range| range.last).max()
+    lossy(status)
+        .flat_map(|stream| &stream.lost)
+        .map(|range| range.last)
+        .max()
 }
 
 fn lines(status: &Status) -> Vec<Line> {
