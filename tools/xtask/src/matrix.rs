@@ -39,13 +39,17 @@ const CROSS: [Counterpart; 3] = [
 /// Crates without files, sockets and clocks: miri interprets them as they are.
 const PURE: [&str; 2] = ["pulse-sensors", "pulse-core"];
 
-/// Tests whose simulations take miri many minutes to hours: floods of connections and requests, a
-/// file of 10,000 ranges, a day of polling 50 nodes, two days of a log that is measured every second.
-const SIMULATIONS: [&str; 7] = [
+/// Tests that take miri many minutes to hours: floods of connections, requests and scrapers, a file
+/// of 10,000 ranges, each key of the configuration in each section, a day of polling 50 nodes, two
+/// days of a log that is measured every second, retention with every size of a log.
+const SIMULATIONS: [&str; 10] = [
     "accept::",
     "audit_log::growth::tests::rate_is_that_of_the_last_day",
+    "audit_log::retention::tests::no_more_is_removed_than_needed",
     "callers::limiter::tests::poller_of_50_nodes_is_served",
     "callers::subid::tests::huge_file_is_cut",
+    "config::table::tests::misplaced_key_is_told_its_place",
+    "metrics::scrapers::tests::reconnecting_clients_block_none",
     "summary::tests::a_flood_does_not_hide_another_access",
     "summary::tests::strangers_are_bounded_together",
     "summary::tests::strangers_take_nothing_from_the_known",
