@@ -173,7 +173,12 @@ impl Forwarder {
             first: AtomicU64::new(1),
             commands,
             journal: settings.journal.clone(),
-            growth: Mutex::new(groups.iter().map(|_| QueueGrowth::default()).collect()),
+            growth: Mutex::new(
+                groups
+                    .iter()
+                    .map(|_| QueueGrowth::new(forward.timeout))
+                    .collect(),
+            ),
             thread,
         };
         Ok((forwarder, Prepared(prepared)))
@@ -223,24 +228,27 @@ impl Forwarder {
         status
     }
 
-    /// Looks at the depths of the queues; to be called every few seconds. One that grows for
-    /// minutes is logged, and shown until it shrinks: the collector may be up and too slow, or
-    /// acknowledge nothing.
+    /// Checks the ages of the queues; to be called every few seconds. Records that remain
+    /// unacknowledged for minutes are logged, and shown until they are acknowledged: the collector
+    /// may be up and too slow, or acknowledge nothing.
     pub fn watch_queues(&self, now: Instant) {
         let mut growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
-        let streams = self.status().streams;
+        let Status { seq, streams, .. } = self.status();
         for (index, (stream, growth)) in streams.iter().zip(growth.iter_mut()).enumerate() {
-            let Some(is_growing) = growth.observe(now, stream.queue) else {
+            let (name, queue) = (&stream.name, stream.queue);
+            let Some(is_growing) = growth.observe(now, seq, seq.saturating_sub(queue)) else {
                 continue;
             };
-            let (name, queue) = (&stream.name, stream.queue);
             if is_growing {
                 tracing::warn!(
-                    "the queue of stream {name} has grown for minutes: {queue} records are not acknowledged; \
-                     `pulse-sensorctl forward status` shows whether its collector is down or too slow"
+                    "stream {name} has records that were not acknowledged for {} minutes, its queue has {queue} records; \
+                     `pulse-sensorctl forward status` shows whether its collector is down or too slow",
+                    growth.limit().as_secs() / 60
                 );
             } else {
-                tracing::info!("the queue of stream {name} shrinks again: {queue} records");
+                tracing::info!(
+                    "the overdue records of stream {name} are acknowledged, its queue has {queue} records"
+                );
             }
             if let Some(stream) = self.board.lock().streams.get_mut(index) {
                 stream.queue_grows_since = is_growing.then(crate::status::now);

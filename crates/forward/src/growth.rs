@@ -1,58 +1,80 @@
-//! Whether the queue of a stream grows.
+//! Whether the queue of a stream holds records for too long.
 //!
-//! The depth of a queue alone says little: a burst fills it for a moment, and a collector that
-//! was away for a night leaves much to send. So the lowest depth of each minute is compared
-//! with that of the minute before. A collector that keeps up empties the queue within each
-//! minute; one that does not leaves more of it each time.
+//! The depth of a queue says little: a burst fills it for a moment, a collector that was away for
+//! a night leaves much to send, and a busy syslog stream never has an empty queue, because its
+//! records count as delivered one and a half timeouts after they were written. So the age counts:
+//! the last record on disk is noted once a minute, and one that is not acknowledged long after
+//! that is overdue.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The time whose lowest depth counts as one.
+/// The interval of noting the last record on disk.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// The queue grows when the lowest depth has risen this many times in a row.
-const RISES: u32 = 2;
+/// The least time for which a record may remain unacknowledged.
+const MIN_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// The same in timeouts of a connection. On a syslog stream, acknowledgements take one and a half
+/// of them, and twice as long when all checkpoints of the connection are in use.
+const LIMIT_TIMEOUTS: u32 = 4;
 
-/// The depths of one queue.
-#[derive(Debug, Default)]
+/// The age of one queue.
+#[derive(Debug)]
 pub(crate) struct QueueGrowth {
-    current: Option<Minute>,
-    /// The lowest depth of the minute before.
-    before: Option<u64>,
-    /// The times in a row that it has risen.
-    rises: u32,
+    limit: Duration,
+    /// When each was the last record on disk; one a minute, the oldest first. There are no more
+    /// than `limit` has minutes, and two.
+    noted: VecDeque<(Instant, u64)>,
+    /// The time and the acknowledged record of the last call.
+    last: Option<(Instant, u64)>,
     is_growing: bool,
 }
 
-#[derive(Debug)]
-struct Minute {
-    ends: Instant,
-    lowest: u64,
-}
-
 impl QueueGrowth {
-    /// Takes the present depth; returns whether the queue grows, if that has changed.
-    pub(crate) fn observe(&mut self, now: Instant, depth: u64) -> Option<bool> {
-        let Some(minute) = self.current.as_mut().filter(|minute| now < minute.ends) else {
-            let ended = self.current.replace(Minute {
-                ends: now + INTERVAL,
-                lowest: depth,
-            });
-            return self.compare(ended?.lowest);
-        };
-        minute.lowest = minute.lowest.min(depth);
-        None
+    /// For a stream whose connections have this timeout.
+    pub(crate) fn new(io_timeout: Duration) -> Self {
+        Self {
+            limit: MIN_LIMIT.max(io_timeout.saturating_mul(LIMIT_TIMEOUTS)),
+            noted: VecDeque::new(),
+            last: None,
+            is_growing: false,
+        }
     }
 
-    fn compare(&mut self, lowest: u64) -> Option<bool> {
-        let before = self.before.replace(lowest)?;
-        if lowest > before {
-            self.rises = self.rises.saturating_add(1);
-        } else {
-            self.rises = 0;
+    /// The time for which a record may remain unacknowledged.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Takes the last record on disk and the last acknowledged one; returns whether records are
+    /// overdue, if that has changed.
+    pub(crate) fn observe(
+        &mut self,
+        now: Instant,
+        durable: u64,
+        acknowledged: u64,
+    ) -> Option<bool> {
+        // Neither a replay nor a process that was stopped shows anything about the collector.
+        let is_interrupted = self.last.is_some_and(|(then, before)| {
+            acknowledged < before || now.saturating_duration_since(then) > 2 * INTERVAL
+        });
+        if is_interrupted {
+            self.noted.clear();
         }
-        // A queue that neither grows nor shrinks, because nothing is written for a while, has not
-        // recovered.
-        let is_growing = self.rises >= RISES || (self.is_growing && lowest > 0 && lowest >= before);
+        self.last = Some((now, acknowledged));
+        let age = |then: Instant| now.saturating_duration_since(then);
+        if !matches!(self.noted.back(), Some((then, _)) if age(*then) < INTERVAL) {
+            self.noted.push_back((now, durable));
+        }
+        // The latest of those that are old enough counts.
+        while matches!(self.noted.get(1), Some((then, _)) if age(*then) >= self.limit) {
+            self.noted.pop_front();
+        }
+        let (then, due) = *self.noted.front()?;
+        // Without one that is old enough, nothing is known.
+        if age(then) < self.limit {
+            return None;
+        }
+        let is_growing = acknowledged < due;
         let has_changed = is_growing != self.is_growing;
         self.is_growing = is_growing;
         has_changed.then_some(is_growing)
@@ -63,43 +85,90 @@ impl QueueGrowth {
 mod tests {
     use super::*;
 
-    /// Depths every ten seconds; the changes, by index.
-    fn changes(depths: impl IntoIterator<Item = u64>) -> Vec<(usize, bool)> {
-        let (mut growth, start) = (QueueGrowth::default(), Instant::now());
-        let observe = |(at, depth): (usize, u64)| {
-            let now = start + Duration::from_secs(10 * at as u64);
-            Some((at, growth.observe(now, depth)?))
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    const DAY: u64 = 24 * 3600;
+
+    /// The changes in the time until `end`, observed every five seconds, with the second of each.
+    /// `numbers` gives the last record on disk and the last acknowledged one of a second.
+    fn changes(end: u64, numbers: impl Fn(u64) -> (u64, u64)) -> Vec<(u64, bool)> {
+        let (mut growth, start) = (QueueGrowth::new(TIMEOUT), Instant::now());
+        let observe = |second: u64| {
+            let (durable, acknowledged) = numbers(second);
+            let now = start + Duration::from_secs(second);
+            let change = growth.observe(now, durable, acknowledged);
+            assert!(growth.noted.len() <= 7);
+            Some((second, change?))
         };
-        depths.into_iter().enumerate().filter_map(observe).collect()
+        (0..end).step_by(5).filter_map(observe).collect()
     }
 
     #[test]
-    fn growth_shows_within_minutes() {
-        assert!(changes(0..18).is_empty());
-        assert_eq!(changes(0..60), [(18, true)]);
+    fn steady_syslog_is_not_overdue() {
+        for rate in [1, 7, 500] {
+            // Delivered after one and a half timeouts, of which a sample is remembered.
+            let steady = |second: u64| {
+                let delivered = second.saturating_sub(TIMEOUT.as_secs() * 3 / 2 + 1) * rate;
+                (second * rate, delivered / 64 * 64)
+            };
+            assert_eq!(changes(DAY, steady), [], "{rate} records a second");
+        }
     }
 
     #[test]
-    fn bursts_are_no_growth() {
-        // Each fills the queue higher than the one before, and it is emptied in between.
-        let bursts = (0..100).map(|at| if at % 5 == 0 { 0 } else { at });
-        assert!(changes(bursts).is_empty());
-        // A backlog that is being sent.
-        assert!(changes((0..100).rev()).is_empty());
-        assert!(changes([7; 100]).is_empty());
+    fn busy_relp_is_not_overdue() {
+        // Always some records in flight, more and less of them.
+        let busy = |second: u64| (second * 900, (second * 900).saturating_sub(second % 1021));
+        assert_eq!(changes(DAY, busy), []);
+        // An hourly burst takes four minutes.
+        let burst = |second: u64| {
+            let durable = second.div_ceil(3600) * 60_000;
+            let sent = (second % 3600) * 250;
+            (
+                durable,
+                (durable.saturating_sub(60_000) + sent).min(durable),
+            )
+        };
+        assert_eq!(changes(DAY, burst), []);
     }
 
     #[test]
-    fn growth_ends_with_a_smaller_queue() {
-        let grown = (0..30).chain([30; 30]);
-        assert_eq!(
-            changes(grown.clone()),
-            [(18, true)],
-            "a pause is no recovery"
-        );
-        let depths: Vec<u64> = grown.chain((0..30).rev()).collect();
-        let found = changes(depths);
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert!(!found[1].1 && found[1].0 < 75, "{found:?}");
+    fn unacknowledged_records_are_overdue() {
+        assert_eq!(changes(DAY, |second| (second * 7, 0)), [(360, true)]);
+        // Also those that no further ones follow.
+        assert_eq!(changes(DAY, |_| (7, 0)), [(300, true)]);
+        assert_eq!(changes(DAY, |_| (7, 7)), []);
+        // A collector that takes half of what is written.
+        let slow = changes(DAY, |second| (second * 10, second * 5));
+        assert_eq!(slow.len(), 1, "{slow:?}");
+    }
+
+    #[test]
+    fn overdue_records_are_acknowledged() {
+        let returning = |second| (second * 7, if second < 1000 { 0 } else { second * 7 });
+        assert_eq!(changes(DAY, returning), [(360, true), (1000, false)]);
+    }
+
+    #[test]
+    fn a_replay_is_not_overdue() {
+        let replay = |second| {
+            (
+                9000,
+                if (2000..2200).contains(&second) {
+                    1
+                } else {
+                    9000
+                },
+            )
+        };
+        assert_eq!(changes(DAY, replay), []);
+    }
+
+    #[test]
+    fn a_stopped_process_is_not_overdue() {
+        let (mut growth, start) = (QueueGrowth::new(TIMEOUT), Instant::now());
+        assert_eq!(growth.observe(start, 5, 0), None);
+        let later = start + 2 * growth.limit();
+        assert_eq!(growth.observe(later, 9, 0), None);
+        assert_eq!(growth.observe(later + 2 * INTERVAL, 9, 0), None);
     }
 }

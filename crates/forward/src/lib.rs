@@ -15,7 +15,7 @@
 //! | [`status`] | the status, for operators and metrics |
 //! | [`journal`] | the latest of the daemon's own messages, in memory |
 //! | `loss` | records that were removed from the log before they were delivered |
-//! | `growth` | whether a queue grows |
+//! | `growth` | records that remain unacknowledged for too long |
 //! | `state_file` | files of a later release, and unreadable ones |
 //! | `spool` | the daemon's own messages on disk |
 //! | [`rsyslog`] | configurations of rsyslog, as collector and as sender |

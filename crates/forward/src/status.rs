@@ -72,7 +72,8 @@ pub struct StreamStatus {
     /// operator accepts the loss. Ordered by number, without overlaps.
     #[serde(default)]
     pub lost: Vec<LostRange>,
-    /// The time since which the queue grows, in seconds since 1970; none while it does not grow.
+    /// The time since which records are overdue, in seconds since 1970: they remain unacknowledged
+    /// for minutes. None while there are no such records.
     #[serde(default)]
     pub queue_grows_since: Option<u64>,
     /// Why the cursor cannot be written, as of the last attempt.

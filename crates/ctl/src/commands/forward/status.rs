@@ -20,8 +20,8 @@ use clap::Args;
 ///
 /// The exit code is 1 when a collector gets no records, records were removed from the log
 /// before they were delivered, a certificate has expired or cannot be read, or old segments
-/// cannot be removed; 3 when a queue grows for minutes, a cursor cannot be written, or a
-/// certificate expires in less than 30 days.
+/// cannot be removed; 3 when records remain unacknowledged for minutes, a cursor cannot be
+/// written, or a certificate expires in less than 30 days.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -25,7 +25,7 @@ pub(super) fn warnings(stream: &StreamStatus, now: i64, columns: Option<usize>) 
     };
     if let Some(since) = stream.queue_grows_since {
         let head = format!(
-            "the queue of {name} has been growing for {}",
+            "records for {name} have been overdue for {}",
             ago(since, now)
         );
         let text = "its collector acknowledges nothing, or is slower than records are written";
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(outcome(&status, NOW), Outcome::Unproven);
         let text = drawn(&status, None);
         assert!(
-            text.contains("the queue of failover has been growing for 5 min\n"),
+            text.contains("records for failover have been overdue for 5 min\n"),
             "{text}"
         );
         let mut status = fine();

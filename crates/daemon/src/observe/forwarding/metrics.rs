@@ -99,7 +99,7 @@ fn streams(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result 
     family(
         encoder,
         "audit_forward_queue_growing",
-        "Whether the queue has grown for minutes",
+        "Whether records remain unacknowledged for minutes",
         streams().map(|stream| {
             let is_growing = stream.queue_grows_since.is_some();
             (of(stream), gauge(u64::from(is_growing)))
