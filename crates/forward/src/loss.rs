@@ -146,27 +146,13 @@ impl Loss {
         Some(new)
     }
 
-    /// A record was delivered after all: an operator has restored it and had it sent again.
-    pub(crate) fn recover(&mut self, seq: u64) {
-        let is_it = |range: &LostRange| (range.first..=range.last).contains(&seq);
-        let mut lost = self.lost.iter().copied().enumerate();
-        let Some((at, range)) = lost.find(|(_, range)| is_it(range)) else {
-            return;
-        };
-        let before = (range.first < seq).then(|| LostRange {
-            last: seq - 1,
-            ..range
-        });
-        let after = (seq < range.last).then(|| LostRange {
-            first: seq + 1,
-            ..range
-        });
-        // Without room for two parts it stays as it is, which names a record too many.
-        if before.is_some() && after.is_some() && self.is_full() {
-            return;
+    /// Records were delivered after all: an operator has restored them and had them sent again.
+    pub(crate) fn recover(&mut self, delivered: LostRange) {
+        let left = without(&self.lost, delivered);
+        // Without room for two parts a range stays as it is, which names records too many.
+        if left != self.lost && left.len() <= MAX_RANGES {
+            (self.lost, self.is_stored) = (left, false);
         }
-        self.lost.splice(at..=at, before.into_iter().chain(after));
-        self.is_stored = false;
     }
 
     /// An operator accepts the loss of the records up to this one. False when none of them is
@@ -224,6 +210,23 @@ impl Loss {
     }
 }
 
+/// The parts of `ranges` that are not in `removed`.
+fn without(ranges: &[LostRange], removed: LostRange) -> Vec<LostRange> {
+    let parts = |range: &LostRange| {
+        let before = LostRange {
+            first: range.first,
+            last: range.last.min(removed.first.saturating_sub(1)),
+        };
+        let after = LostRange {
+            first: range.first.max(removed.last.saturating_add(1)),
+            last: range.last,
+        };
+        [before, after]
+    };
+    let parts = ranges.iter().flat_map(parts);
+    parts.filter(|part| part.first <= part.last).collect()
+}
+
 #[cfg(fuzzing)]
 impl Found {
     /// The last delivered record, and the lost ones.
@@ -261,6 +264,10 @@ mod tests {
     use super::*;
     use pulse_core::state_format::RELEASE;
     use std::fs;
+
+    fn range(first: u64, last: u64) -> LostRange {
+        LostRange { first, last }
+    }
 
     fn ranges(loss: &Loss) -> Vec<(u64, u64)> {
         loss.lost()
@@ -354,11 +361,19 @@ mod tests {
             (7, vec![(9, 9)]),
             (9, vec![]),
         ] {
-            loss.recover(seq);
+            loss.recover(range(seq, seq));
             assert_eq!(ranges(&loss), left, "{seq}");
         }
         loss.store().unwrap();
-        assert!(opened(&home).lost().is_empty());
+        let mut loss = opened(&home);
+        assert!(loss.lost().is_empty());
+        for (first, last) in [(1, 100), (200, 300), (400, 400)] {
+            loss.miss(first, last);
+        }
+        loss.recover(range(90, 250));
+        assert_eq!(ranges(&loss), [(1, 89), (251, 300), (400, 400)]);
+        loss.recover(range(1, 1000));
+        assert_eq!(ranges(&loss), []);
     }
 
     #[test]
@@ -368,7 +383,8 @@ mod tests {
         for seq in 1..=1_000 {
             loss.miss(seq * (Ordinal::MAX / 2_000), seq * (Ordinal::MAX / 2_000));
         }
-        loss.recover(loss.lost()[MAX_RANGES - 1].first + 1);
+        let middle = loss.lost()[MAX_RANGES - 1].first + 1;
+        loss.recover(range(middle, middle));
         assert_eq!(loss.lost().len(), MAX_RANGES);
         let last = loss.lost().last().copied();
         loss.store().unwrap();

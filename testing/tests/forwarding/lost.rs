@@ -4,6 +4,7 @@ use super::{NEEDS, RELP, trouble, write};
 use nix::sys::signal::Signal;
 use pulse_e2e::forwarding::{ForwardingHost, is_queue_empty, replay, status};
 use pulse_e2e::programs::skipped;
+use pulse_e2e::rsyslog::Input;
 use pulse_e2e::{Daemon, wait};
 use serde_json::{Value, json};
 use std::fs;
@@ -102,7 +103,19 @@ fn restored_records_are_not_lost() {
     if skipped(&NEEDS) {
         return;
     }
-    let mut host = host();
+    for input in [RELP, Input::Syslog] {
+        assert_restored(input);
+    }
+}
+
+/// Removes records that a collector with this input has not got, restores them, and expects that
+/// they are delivered and no longer lost.
+fn assert_restored(input: Input) {
+    let mut host = ForwardingHost::new(input).configured(|config| {
+        config
+            .set_audit("segment_bytes", "5000")
+            .set_forward("timeout", "'1s'")
+    });
     let daemon = absent_collector(&mut host);
     // The beginning of the log, which no cursor has passed yet.
     let (segment, aside) = (segments(&host).remove(0), host.home.path("aside"));

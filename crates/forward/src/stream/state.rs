@@ -62,7 +62,7 @@ impl Stream {
         self.has_acknowledged = true;
         self.backoff.succeeded();
         let loss = &mut self.config.loss;
-        let count = self.in_flight.acknowledge(tag, |seq| loss.recover(seq));
+        let count = self.in_flight.acknowledge(tag, |range| loss.recover(range));
         if let Some(head) = count.last {
             self.acknowledged = ResumePoint::After(head);
             self.config.loss.deliver(head.seq);
