@@ -105,6 +105,11 @@ impl Loss {
         }
     }
 
+    /// The log's beginning is noted, and there is no cursor yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// The stream has a cursor.
     pub(crate) fn end_of_beginning(&mut self) {
         if self.is_new {

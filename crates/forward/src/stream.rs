@@ -15,6 +15,8 @@ mod in_flight;
 pub(crate) mod message_stream;
 mod sending;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use crate::credentials::{self, Fingerprint};
 use crate::cursor::{CursorFile, ResumePoint};
@@ -198,7 +200,8 @@ impl Stream {
 
     /// Runs until the daemon stops.
     pub(crate) async fn run(mut self) {
-        self.take_position();
+        // An unreadable log is reported by the first connection.
+        let _ = self.take_position();
         self.publish();
         let mut next = None;
         while self.stop_at.is_none() {

@@ -66,6 +66,11 @@ impl InFlight {
         }
     }
 
+    /// A record with a forged number was sent, whose acknowledgement has no effect.
+    pub(super) fn forged(&mut self) {
+        self.next += 1;
+    }
+
     fn remember_run(&mut self) {
         let run = self.run.take();
         self.sent
@@ -98,7 +103,11 @@ impl InFlight {
                         first,
                         last: last.seq,
                     });
-                    settled.last = Some(last);
+                    // Numbers that go down are forged ones.
+                    settled.last = settled
+                        .last
+                        .filter(|before| before.seq > last.seq)
+                        .or(Some(last));
                 }
                 Sent::Message(number) => {
                     settled.records = settled.records.saturating_sub(1);

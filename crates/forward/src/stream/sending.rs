@@ -4,7 +4,7 @@ use super::Stream;
 use crate::cursor::ResumePoint;
 use crate::problem::Problem;
 use crate::status::now;
-use pulse_audit::{LogReader, Resume};
+use pulse_audit::{Head, LogReader, Resume};
 use pulse_core::config::forward::Protocol;
 use pulse_relp::connection::Connection;
 use tokio::time::Instant;
@@ -21,6 +21,8 @@ impl Stream {
         if let Some(messages) = &mut self.config.messages {
             messages.rewind();
         }
+        // It was unreadable at the start, perhaps.
+        self.take_position()?;
         let durable = *self.config.durable.borrow();
         let (from, resumed) = match self.acknowledged {
             ResumePoint::From(seq) => (seq, LogReader::at(&self.config.log, seq, durable)?),
@@ -32,7 +34,9 @@ impl Stream {
         self.next = from;
         self.reader = match resumed {
             Resume::Next(reader) => reader,
-            Resume::Removed(reader, first) => {
+            // A number beyond the log's end is a forged one, and records may follow it.
+            Resume::Removed(_, first) if first > durable => LogReader::from(&self.config.log, from),
+            Resume::Removed(_, first) => {
                 if !self.miss(from, first - 1) {
                     tracing::warn!(
                         "records {from} to {} were removed from the audit log before stream {} had \
@@ -42,7 +46,8 @@ impl Stream {
                     );
                 }
                 self.next = first;
-                reader
+                // Not from `first` on: that may be a forged number, too.
+                LogReader::from(&self.config.log, from)
             }
             Resume::NotFound => {
                 tracing::error!(
@@ -85,22 +90,33 @@ impl Stream {
             let Some(record) = self.reader.next(durable)? else {
                 return Ok(are_messages_sent);
             };
-            let seq = record.head.seq;
-            // A number beyond the log's end is a forged one, and nothing precedes it.
-            let missing = (self.next < seq && seq <= durable).then(|| (self.next, seq - 1));
-            self.next = seq.saturating_add(1);
+            let head = record.head;
             self.message.clear();
             self.config.records.write(&mut self.message, &record);
-            // Syslog has thousands of records in flight, of which a sample is remembered; the last
-            // one must be in it, or the cursor would never reach the log's end.
-            let is_last = record.head.seq == durable;
             connection.give(self.in_flight.tag(), &self.message);
-            self.in_flight.record(record.head, is_relp || is_last);
-            if let Some((first, last)) = missing {
-                self.miss(first, last);
-            }
+            self.sent(head, durable, is_relp);
         }
         Ok(false)
+    }
+
+    /// A record was sent, while `durable` was the last one on disk.
+    pub(super) fn sent(&mut self, head: Head, durable: u64, is_relp: bool) {
+        if head.seq > durable {
+            // A number beyond the log's end is a forged one. Nothing precedes it, and its
+            // acknowledgement must not move the cursor: later losses would not be found.
+            self.in_flight.forged();
+            return;
+        }
+        // Syslog has thousands of records in flight, of which a sample is remembered; the last
+        // one must be in it, or the cursor would never reach the log's end.
+        self.in_flight.record(head, is_relp || head.seq == durable);
+        let next = self.next;
+        // A lower number is a forged one, too: going back would find the records between it and
+        // the next one missing.
+        self.next = next.max(head.seq + 1);
+        if next < head.seq {
+            self.miss(next, head.seq - 1);
+        }
     }
 
     /// Gives the connection some of the daemon's own messages; true when none is left.

@@ -8,21 +8,31 @@ use crate::problem::Problem;
 use crate::status::{CollectorStatus, now};
 use pulse_audit::LogReader;
 use pulse_core::causes::Causes;
+use std::io;
 
 impl Stream {
-    /// Notes where the log begins, for a stream that has no cursor.
-    pub(super) fn take_position(&mut self) {
+    /// Notes where the log begins, for a stream that has no cursor, once.
+    ///
+    /// # Errors
+    /// The operating system's, when the log cannot be read; the next call tries again.
+    pub(super) fn take_position(&mut self) -> io::Result<()> {
         if self.cursor.stored.is_some() {
             self.config.loss.end_of_beginning();
-            return;
+            return Ok(());
+        }
+        // Without a cursor, it may be one that cannot be written.
+        if self.config.loss.is_new() || self.acknowledged.seq() > 0 {
+            return Ok(());
         }
         let durable = *self.config.durable.borrow();
         let mut reader = LogReader::from(&self.config.log, 1);
-        // An unreadable log is reported by the first connection.
-        if let Ok(Some(record)) = reader.next(durable) {
-            self.config.loss.begin_at(record.head.seq);
+        let first = reader.next(durable)?.map(|record| record.head.seq);
+        // A number beyond the log's end is a forged one.
+        if let Some(first) = first.filter(|first| *first <= durable) {
+            self.config.loss.begin_at(first);
             self.store();
         }
+        Ok(())
     }
 
     /// A connection is open.
@@ -63,7 +73,9 @@ impl Stream {
         self.backoff.succeeded();
         let loss = &mut self.config.loss;
         let count = self.in_flight.acknowledge(tag, |range| loss.recover(range));
-        if let Some(head) = count.last {
+        // Numbers that go down are forged ones: only a replay goes back.
+        let last = count.last.filter(|head| head.seq > self.acknowledged.seq());
+        if let Some(head) = last {
             self.acknowledged = ResumePoint::After(head);
             self.config.loss.deliver(head.seq);
         }
