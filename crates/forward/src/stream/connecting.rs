@@ -82,8 +82,12 @@ impl Stream {
                     self.handle_unconnected(command);
                     return;
                 }
-                _ = inspect.tick() => if self.has_other_certificates() {
-                    return;
+                _ = inspect.tick() => {
+                    // What could not be written may be now, which the status must not wait for.
+                    self.store();
+                    if self.has_other_certificates() {
+                        return;
+                    }
                 }
             }
         }

@@ -167,3 +167,22 @@ fn an_unreadable_log_is_no_loss() {
     stream.rewind().unwrap();
     assert_eq!(lost(&stream), [(first[1], first[2] - 1)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn cursor_error_ends_without_a_collector() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut stream, _commands) = stream(home.path(), 0);
+    let cursor = home.path().join("forward-a.cursor");
+    // A directory cannot be replaced by the cursor.
+    fs::create_dir(&cursor).unwrap();
+    send(&mut stream, 1..=5, 5);
+    acknowledge(&mut stream);
+    stream.store();
+    let has_error = |stream: &Stream| stream.config.board.lock().streams[0].cursor_error.is_some();
+    assert!(has_error(&stream));
+    fs::remove_dir(&cursor).unwrap();
+    for _ in 0..10 {
+        stream.pause().await;
+    }
+    assert!(!has_error(&stream));
+}
