@@ -284,7 +284,7 @@ impl Service {
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
                     // New certificates are used at once too, not only after their next check.
-                    forwarder.send_command(StreamCommand::CheckCertificates);
+                    forwarder.send_command(&StreamCommand::CheckCertificates);
                 }
                 None
             }

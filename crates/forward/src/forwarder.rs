@@ -12,7 +12,7 @@ use crate::message::{self, RecordMessages};
 use crate::route::{Lookup, Route};
 use crate::spool::Spool;
 use crate::state_file::StateFileError;
-use crate::status::{CollectorStatus, Status, StatusBoard, StreamStatus};
+use crate::status::{CollectorStatus, LostRange, Status, StatusBoard, StreamStatus};
 use crate::stream::message_stream::{MessageStream, Messages};
 use crate::stream::{SHUTDOWN_TIMEOUT, Stream, StreamConfig};
 use pulse_audit::{OnDisk, ThreadEnd, Worker};
@@ -60,14 +60,14 @@ pub struct Settings {
 }
 
 /// A command to a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamCommand {
     /// Send this record and all later ones again.
     Replay(u64),
     /// Check for new certificates.
     CheckCertificates,
-    /// No longer show the loss of the records up to this one.
-    AcceptLoss(u64),
+    /// No longer show the loss of these records.
+    AcceptLoss(Vec<LostRange>),
     /// Send what is left, and end.
     Stop,
 }
@@ -257,12 +257,25 @@ impl Forwarder {
     }
 
     /// Sends a command to every stream; false when the queue of one is full.
-    pub fn send_command(&self, command: StreamCommand) -> bool {
+    pub fn send_command(&self, command: &StreamCommand) -> bool {
         let refused = self
             .commands
             .iter()
-            .filter(|stream| stream.try_send(command).is_err());
+            .filter(|stream| stream.try_send(command.clone()).is_err());
         refused.count() == 0
+    }
+
+    /// Accepts the losses that `status` shows up to record `through`, and no others: each stream
+    /// gets its own. False when the queue of one is full.
+    pub fn accept_losses(&self, status: &Status, through: u64) -> bool {
+        let mut is_accepted = true;
+        for (commands, stream) in self.commands.iter().zip(&status.streams) {
+            let lost = stream.lost_through(through);
+            if !lost.is_empty() {
+                is_accepted &= commands.try_send(StreamCommand::AcceptLoss(lost)).is_ok();
+            }
+        }
+        is_accepted
     }
 
     /// Stops the streams, which send what is left within `SHUTDOWN_TIMEOUT`, and waits for the
@@ -418,6 +431,51 @@ fn initial_status(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
 mod tests {
     use super::*;
 
+    /// A forwarder with these command queues, whose thread does not do anything else.
+    fn forwarder(thread: Worker, commands: Vec<mpsc::Sender<StreamCommand>>) -> Forwarder {
+        Forwarder {
+            board: Arc::default(),
+            durable: watch::channel(0).0,
+            first: AtomicU64::new(1),
+            commands,
+            journal: None,
+            growth: Mutex::default(),
+            thread,
+        }
+    }
+
+    #[test]
+    fn losses_are_accepted_as_shown() {
+        let range = |first, last| LostRange { first, last };
+        let (a, mut of_a) = mpsc::channel(1);
+        let (b, mut of_b) = mpsc::channel(1);
+        let (c, mut of_c) = mpsc::channel(1);
+        let forwarder = forwarder(Worker::start("forward", || ()).unwrap(), vec![a, b, c]);
+        let lost = [
+            vec![range(6, 10), range(14, 20)],
+            vec![range(30, 40)],
+            vec![range(8, 9)],
+        ];
+        let status = Status {
+            streams: lost
+                .into_iter()
+                .map(|lost| StreamStatus {
+                    lost,
+                    ..StreamStatus::default()
+                })
+                .collect(),
+            ..Status::default()
+        };
+        assert!(forwarder.accept_losses(&status, 15));
+        let of_first = StreamCommand::AcceptLoss(vec![range(6, 10), range(14, 15)]);
+        assert_eq!(of_a.try_recv(), Ok(of_first));
+        assert!(of_b.try_recv().is_err());
+        // The queue of the third is still full.
+        assert!(!forwarder.accept_losses(&status, 15));
+        let of_third = StreamCommand::AcceptLoss(vec![range(8, 9)]);
+        assert_eq!(of_c.try_recv(), Ok(of_third));
+    }
+
     #[test]
     fn a_stuck_thread_delays_no_stop() {
         let (release, released) = std::sync::mpsc::channel::<()>();
@@ -426,16 +484,8 @@ mod tests {
         });
         // A stream that never reads its commands.
         let (commands, _never_read) = mpsc::channel(1);
-        let forwarder = Forwarder {
-            board: Arc::default(),
-            durable: watch::channel(0).0,
-            first: AtomicU64::new(1),
-            commands: vec![commands],
-            journal: None,
-            growth: Mutex::default(),
-            thread: thread.unwrap(),
-        };
-        assert!(forwarder.send_command(StreamCommand::CheckCertificates));
+        let forwarder = forwarder(thread.unwrap(), vec![commands]);
+        assert!(forwarder.send_command(&StreamCommand::CheckCertificates));
         let soon = Duration::from_millis(20);
         assert_eq!(forwarder.stop_within(soon), ThreadEnd::StillRunning);
         drop(release);

@@ -30,6 +30,9 @@ pub(crate) struct Loss {
     delivered: u64,
     /// Ordered, without overlaps.
     lost: Vec<LostRange>,
+    /// Lost records after the last delivered one whose loss was accepted, ordered, without
+    /// overlaps: when they are found missing again, they are no news.
+    accepted: Vec<LostRange>,
     /// Nothing was acknowledged yet, so there is no cursor.
     is_new: bool,
     /// The file has what this has.
@@ -44,6 +47,7 @@ struct Written<'a> {
     delivered: u64,
     new: bool,
     lost: Vec<(u64, u64)>,
+    accepted: Vec<(u64, u64)>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +56,8 @@ struct Content {
     delivered: Ordinal,
     new: bool,
     lost: Vec<(Ordinal, Ordinal)>,
+    #[serde(default)]
+    accepted: Vec<(Ordinal, Ordinal)>,
 }
 
 /// What a file says.
@@ -60,6 +66,7 @@ pub(crate) struct Found {
     delivered: u64,
     is_new: bool,
     lost: Vec<LostRange>,
+    accepted: Vec<LostRange>,
 }
 
 impl Loss {
@@ -74,12 +81,14 @@ impl Loss {
             delivered,
             is_new,
             lost,
+            accepted,
         } = parse(&text, log_id).unwrap_or_default();
         Ok(Self {
             path,
             log_id: log_id.to_owned(),
             delivered,
             lost,
+            accepted,
             is_new,
             is_stored: true,
         })
@@ -93,6 +102,7 @@ impl Loss {
     /// All records up to this one are delivered.
     pub(crate) fn deliver(&mut self, seq: u64) {
         self.delivered = self.delivered.max(seq);
+        self.accepted.retain(|range| range.last > seq);
     }
 
     /// The log's first record has this number, and the stream has no cursor. Earlier records were
@@ -123,58 +133,57 @@ impl Loss {
         self.is_stored = false;
     }
 
-    /// Records `first` to `last` are not on disk any more. Gives those of them that were not
-    /// delivered, if there are any that were not known.
-    pub(crate) fn miss(&mut self, first: u64, last: u64) -> Option<LostRange> {
-        let new = LostRange {
+    /// Records `first` to `last` are not on disk any more. Gives those of them that were neither
+    /// delivered nor accepted as lost, where they were not known.
+    pub(crate) fn miss(&mut self, first: u64, last: u64) -> Vec<LostRange> {
+        let missing = LostRange {
             first: first.max(self.delivered + 1),
             last,
         };
-        let is_known = |known: &LostRange| known.first <= new.first && new.last <= known.last;
-        if new.first > new.last || self.lost.iter().any(is_known) {
-            return None;
-        }
-        self.lost.push(new);
-        self.lost.sort_by_key(|range| range.first);
-        let mut joined: Vec<LostRange> = Vec::new();
-        for range in self.lost.drain(..) {
-            let is_full = joined.len() == MAX_RANGES;
-            match joined.last_mut() {
-                Some(before) if range.first <= before.last.saturating_add(1) || is_full => {
-                    before.last = before.last.max(range.last);
-                }
-                _ => joined.push(range),
+        let mut new = without(&[missing], &self.accepted);
+        let is_known = |range: &LostRange| {
+            let mut lost = self.lost.iter();
+            lost.any(|known| known.first <= range.first && range.last <= known.last)
+        };
+        new.retain(|range| !is_known(range));
+        if !new.is_empty() {
+            self.lost.extend(&new);
+            join(&mut self.lost);
+            // Those that are too many are part of the last range.
+            let end = self.lost.last().map(|range| range.last);
+            self.lost.truncate(MAX_RANGES);
+            if let (Some(range), Some(end)) = (self.lost.last_mut(), end) {
+                range.last = end;
             }
+            self.is_stored = false;
         }
-        self.lost = joined;
-        self.is_stored = false;
-        Some(new)
+        new
     }
 
     /// Records were delivered after all: an operator has restored them and had them sent again.
     pub(crate) fn recover(&mut self, delivered: LostRange) {
-        let left = without(&self.lost, delivered);
+        let left = without(&self.lost, &[delivered]);
         // Without room for two parts a range stays as it is, which names records too many.
         if left != self.lost && left.len() <= MAX_RANGES {
             (self.lost, self.is_stored) = (left, false);
         }
     }
 
-    /// An operator accepts the loss of the records up to this one. False when none of them is
-    /// lost.
-    pub(crate) fn accept(&mut self, through: u64) -> bool {
-        let accepted = self.lost.iter().filter(|range| range.first <= through);
-        let Some(last) = accepted.map(|range| range.last.min(through)).max() else {
+    /// An operator accepts the loss of these records, as far as they are lost. False when none of
+    /// them is.
+    pub(crate) fn accept(&mut self, ranges: &[LostRange]) -> bool {
+        let left = without(&self.lost, ranges);
+        if left == self.lost || left.len() > MAX_RANGES {
             return false;
-        };
-        self.lost.retain_mut(|range| {
-            range.first = range.first.max(last + 1);
-            range.first <= range.last
-        });
-        // They count as dealt with: a replay must not find them missing again. Not all records up
-        // to `through`: the numbers may be those of another stream, which is ahead of this one.
-        self.deliver(last);
-        self.is_stored = false;
+        }
+        // A replay must not find them missing again. Not all records up to the last of them
+        // count as dealt with: others before it may be unacknowledged.
+        self.accepted.extend(without(&self.lost, &left));
+        self.accepted.retain(|range| range.last > self.delivered);
+        join(&mut self.accepted);
+        // Those that are too many are lost again when they are found missing again.
+        self.accepted.truncate(MAX_RANGES);
+        (self.lost, self.is_stored) = (left, false);
         true
     }
 
@@ -196,11 +205,8 @@ impl Loss {
             log_id: &self.log_id,
             delivered: self.delivered,
             new: self.is_new,
-            lost: self
-                .lost
-                .iter()
-                .map(|range| (range.first, range.last))
-                .collect(),
+            lost: pairs(&self.lost),
+            accepted: pairs(&self.accepted),
         })?;
         // Synced, unlike a cursor: an older file would not repeat records but hide a loss.
         pulse_files::replace(
@@ -215,21 +221,48 @@ impl Loss {
     }
 }
 
-/// The parts of `ranges` that are not in `removed`.
-fn without(ranges: &[LostRange], removed: LostRange) -> Vec<LostRange> {
-    let parts = |range: &LostRange| {
-        let before = LostRange {
-            first: range.first,
-            last: range.last.min(removed.first.saturating_sub(1)),
+/// The parts of `ranges` that are in none of `removed`.
+fn without(ranges: &[LostRange], removed: &[LostRange]) -> Vec<LostRange> {
+    let mut left = ranges.to_vec();
+    for removed in removed {
+        let parts = |range: LostRange| {
+            let before = LostRange {
+                first: range.first,
+                last: range.last.min(removed.first.saturating_sub(1)),
+            };
+            let after = LostRange {
+                first: range.first.max(removed.last.saturating_add(1)),
+                last: range.last,
+            };
+            [before, after]
         };
-        let after = LostRange {
-            first: range.first.max(removed.last.saturating_add(1)),
-            last: range.last,
-        };
-        [before, after]
-    };
-    let parts = ranges.iter().flat_map(parts);
-    parts.filter(|part| part.first <= part.last).collect()
+        left = left.into_iter().flat_map(parts).collect();
+        left.retain(|part| part.first <= part.last);
+    }
+    left.retain(|range| range.first <= range.last);
+    left
+}
+
+/// Sorts ranges, and joins those that overlap or follow each other.
+fn join(ranges: &mut Vec<LostRange>) {
+    ranges.sort_by_key(|range| range.first);
+    let mut joined: Vec<LostRange> = Vec::new();
+    for range in ranges.drain(..) {
+        match joined.last_mut() {
+            Some(before) if range.first <= before.last.saturating_add(1) => {
+                before.last = before.last.max(range.last);
+            }
+            _ => joined.push(range),
+        }
+    }
+    *ranges = joined;
+}
+
+fn pairs(ranges: &[LostRange]) -> Vec<(u64, u64)> {
+    ranges
+        .iter()
+        .map(|range| (range.first, range.last))
+        .collect()
 }
 
 #[cfg(fuzzing)]
@@ -244,24 +277,29 @@ impl Found {
 /// caller's matter.
 pub(crate) fn parse(text: &[u8], log_id: &str) -> Option<Found> {
     let content: Content = serde_json::from_slice(text).ok()?;
-    if content.log_id != log_id || content.lost.len() > MAX_RANGES {
+    if content.log_id != log_id {
         return None;
-    }
-    let mut lost: Vec<LostRange> = Vec::new();
-    for (first, last) in content.lost {
-        let (first, last) = (first.get(), last.get());
-        // As they are written: from 1 on, in order, without overlaps.
-        let after = lost.last().map_or(0, |range| range.last);
-        if first <= after || last < first {
-            return None;
-        }
-        lost.push(LostRange { first, last });
     }
     Some(Found {
         delivered: content.delivered.get(),
         is_new: content.new,
-        lost,
+        lost: parse_ranges(&content.lost)?,
+        accepted: parse_ranges(&content.accepted)?,
     })
+}
+
+/// Ranges as they are written: from 1 on, in order, without overlaps, and not too many.
+fn parse_ranges(pairs: &[(Ordinal, Ordinal)]) -> Option<Vec<LostRange>> {
+    let mut ranges: Vec<LostRange> = Vec::new();
+    for (first, last) in pairs {
+        let (first, last) = (first.get(), last.get());
+        let after = ranges.last().map_or(0, |range| range.last);
+        if first <= after || last < first {
+            return None;
+        }
+        ranges.push(LostRange { first, last });
+    }
+    (ranges.len() <= MAX_RANGES).then_some(ranges)
 }
 
 #[cfg(test)]
@@ -290,18 +328,19 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut loss = opened(&home);
         loss.deliver(5);
-        assert!(loss.miss(6, 10).is_some());
+        assert_eq!(loss.miss(6, 10), [range(6, 10)]);
         loss.store().unwrap();
         let mut loss = opened(&home);
         assert_eq!(ranges(&loss), [(6, 10)]);
         // Found again, they are no news.
-        assert_eq!(loss.miss(6, 10), None);
-        assert_eq!(loss.miss(2, 5), None, "delivered before");
-        assert!(loss.accept(10) && !loss.accept(10));
+        assert_eq!(loss.miss(6, 10), []);
+        assert_eq!(loss.miss(2, 5), [], "delivered before");
+        let accepted = [range(6, 10)];
+        assert!(loss.accept(&accepted) && !loss.accept(&accepted));
         loss.store().unwrap();
         let mut loss = opened(&home);
         assert!(loss.lost().is_empty());
-        assert_eq!(loss.miss(3, 10), None, "accepted before");
+        assert_eq!(loss.miss(3, 10), [], "accepted before");
         let other = Loss::open(home.path().join("forward-a.lost"), "two").unwrap();
         assert_eq!(other.delivered, 0);
     }
@@ -311,8 +350,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut loss = opened(&home);
         loss.deliver(7);
-        assert_eq!(loss.miss(1, 7), None);
-        let new = loss.miss(1, 9).unwrap();
+        assert_eq!(loss.miss(1, 7), []);
+        let new = loss.miss(1, 9)[0];
         assert_eq!((new.first, new.last, new.count()), (8, 9, 2));
         assert_eq!(new.to_string(), "8 to 9");
     }
@@ -326,14 +365,13 @@ mod tests {
         // The next start is still the same beginning, whatever was removed meanwhile.
         let mut loss = opened(&home);
         loss.begin_at(8);
-        let lost = loss.miss(1, 7).unwrap();
-        assert_eq!((lost.first, lost.last), (5, 7));
+        assert_eq!(loss.miss(1, 7), [range(5, 7)]);
         loss.end_of_beginning();
         loss.store().unwrap();
         // A cursor that was moved away is another beginning.
         let mut loss = opened(&home);
         loss.begin_at(20);
-        assert_eq!(loss.miss(1, 19), None);
+        assert_eq!(loss.miss(1, 19), []);
         assert_eq!(ranges(&loss), [(5, 7)]);
     }
 
@@ -345,12 +383,30 @@ mod tests {
             loss.miss(first, last);
         }
         assert_eq!(ranges(&loss), [(5, 9), (12, 12), (20, 40)]);
+    }
+
+    #[test]
+    fn only_accepted_records_are_dealt_with() {
+        let home = tempfile::tempdir().unwrap();
+        let mut loss = opened(&home);
+        loss.deliver(5);
+        for (first, last) in [(8, 9), (20, 40)] {
+            loss.miss(first, last);
+        }
         // A loss that came after the operator looked stays.
-        assert!(loss.accept(22));
+        assert!(loss.accept(&[range(1, 9), range(20, 22)]));
         assert_eq!(ranges(&loss), [(23, 40)]);
-        // Those that another stream has lost are not delivered here.
-        loss.accept(Ordinal::MAX);
-        assert!(loss.miss(41, 50).is_some());
+        loss.store().unwrap();
+        let mut loss = opened(&home);
+        // Records that were in flight before the accepted ones, and are removed before they are
+        // sent again.
+        assert_eq!(loss.miss(6, 22), [range(6, 7), range(10, 19)]);
+        assert_eq!(ranges(&loss), [(6, 7), (10, 19), (23, 40)]);
+        assert!(loss.accept(&[range(1, Ordinal::MAX)]));
+        assert_eq!(loss.miss(6, 50), [range(41, 50)]);
+        // Delivered records need no range.
+        loss.deliver(40);
+        assert_eq!(loss.accepted, []);
     }
 
     #[test]
@@ -434,7 +490,7 @@ mod tests {
         assert_eq!(
             fs::read_to_string(home.path().join("forward-a.lost")).unwrap(),
             format!(
-                "{{\"format\":1,\"release\":\"{RELEASE}\",\"log_id\":\"one\",\"delivered\":0,\"new\":false,\"lost\":[[1,2]]}}\n"
+                "{{\"format\":1,\"release\":\"{RELEASE}\",\"log_id\":\"one\",\"delivered\":0,\"new\":false,\"lost\":[[1,2]],\"accepted\":[]}}\n"
             )
         );
     }

@@ -28,14 +28,8 @@ impl Status {
     pub fn lost_through(&self, through: u64) -> Option<String> {
         const MAX_SHOWN: usize = 16;
         let of_stream = |stream: &StreamStatus| {
-            let lost = stream.lost.iter().filter(|range| range.first <= through);
-            let mut texts: Vec<String> = lost
-                .map(|range| LostRange {
-                    last: range.last.min(through),
-                    ..*range
-                })
-                .map(|range| range.to_string())
-                .collect();
+            let lost = stream.lost_through(through);
+            let mut texts: Vec<String> = lost.iter().map(LostRange::to_string).collect();
             if let Some(more @ 1..) = texts.len().checked_sub(MAX_SHOWN) {
                 texts.truncate(MAX_SHOWN);
                 texts.push(format!("and {more} more ranges"));
@@ -86,6 +80,17 @@ pub struct StreamStatus {
 }
 
 impl StreamStatus {
+    /// The lost records up to this one.
+    #[must_use]
+    pub fn lost_through(&self, through: u64) -> Vec<LostRange> {
+        let lost = self.lost.iter().filter(|range| range.first <= through);
+        let lost = lost.map(|range| LostRange {
+            last: range.last.min(through),
+            ..*range
+        });
+        lost.collect()
+    }
+
     /// The number of lost records.
     #[must_use]
     pub fn lost_records(&self) -> u64 {

@@ -225,7 +225,7 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
                 return Err(RpcError::RecordRemoved { first });
             }
             // The command is queued: each stream goes back by itself. A full queue refuses it.
-            if forwarder.send_command(StreamCommand::Replay(from)) {
+            if forwarder.send_command(&StreamCommand::Replay(from)) {
                 Ok(Data::Replay { from })
             } else {
                 Err(RpcError::ForwardingBusy)
@@ -235,13 +235,12 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
             let through = through.ok_or(RpcError::NoSuchLoss)?.get();
             request.spend_own()?;
             let forwarder = forwarder(&request.daemon)?;
-            let lost = forwarder
-                .status()
-                .lost_through(through)
-                .ok_or(RpcError::NoSuchLoss)?;
+            // One status for both: what comes while the record is written is not accepted.
+            let status = forwarder.status();
+            let lost = status.lost_through(through).ok_or(RpcError::NoSuchLoss)?;
             // On record before the loss disappears from the status.
             request.record_accepted_loss(&lost).await?;
-            if forwarder.send_command(StreamCommand::AcceptLoss(through)) {
+            if forwarder.accept_losses(&status, through) {
                 Ok(Data::AcceptedLoss { through })
             } else {
                 Err(RpcError::ForwardingBusy)

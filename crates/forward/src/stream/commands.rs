@@ -51,8 +51,8 @@ impl Stream {
                 self.publish();
                 Some(CloseReason::Replay)
             }
-            Some(StreamCommand::AcceptLoss(through)) => {
-                self.accept_loss(through);
+            Some(StreamCommand::AcceptLoss(ranges)) => {
+                self.accept_loss(&ranges);
                 None
             }
         }

@@ -5,7 +5,7 @@ use super::message_stream::MessageStream;
 use super::{CURSOR_FLUSH_RECORDS, LastWrite, Stream};
 use crate::cursor::ResumePoint;
 use crate::problem::Problem;
-use crate::status::{CollectorStatus, now};
+use crate::status::{CollectorStatus, LostRange, now};
 use pulse_audit::LogReader;
 use pulse_core::causes::Causes;
 use std::io;
@@ -107,26 +107,28 @@ impl Stream {
     /// Records that were to be sent are not in the log. False when none of them is lost: they
     /// were delivered before, or removed before there was a collector.
     pub(super) fn miss(&mut self, first: u64, last: u64) -> bool {
-        let Some(lost) = self.config.loss.miss(first, last) else {
-            return false;
-        };
+        let new = self.config.loss.miss(first, last);
         // A log of which every second record was removed must not fill the daemon's own.
-        if !self.config.loss.is_full() {
+        for lost in new.iter().filter(|_| !self.config.loss.is_full()) {
             tracing::error!(
                 "the audit log no longer has the records {lost}, which stream {} has not delivered: \
                  they are lost; find out who removed them, restore them and run `pulse-sensorctl forward replay`, or run `pulse-sensorctl forward accept-loss`",
                 self.stream_name()
             );
         }
+        if new.is_empty() {
+            return false;
+        }
         self.publish();
         true
     }
 
-    /// An operator accepts the loss of the records up to this one.
-    pub(super) fn accept_loss(&mut self, through: u64) {
-        if self.config.loss.accept(through) {
+    /// An operator accepts the loss of these records.
+    pub(super) fn accept_loss(&mut self, ranges: &[LostRange]) {
+        if self.config.loss.accept(ranges) {
+            let count: u64 = ranges.iter().map(|range| range.count()).sum();
             tracing::info!(
-                "stream {}: the loss of records up to {through} was accepted",
+                "stream {}: the loss of {count} records was accepted",
                 self.stream_name()
             );
         }
