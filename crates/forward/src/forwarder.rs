@@ -9,6 +9,7 @@ use crate::growth::QueueGrowth;
 use crate::journal::Journal;
 use crate::loss::Loss;
 use crate::message::{self, RecordMessages};
+use crate::orphaned;
 use crate::route::{Lookup, Route};
 use crate::spool::Spool;
 use crate::state_file::StateFileError;
@@ -125,7 +126,9 @@ impl Forwarder {
         let Settings {
             forward, lookup, ..
         } = settings;
-        let board = Arc::new(StatusBoard::new(initial_status(forward, &groups)));
+        let status = initial_status(forward, &groups);
+        orphaned::report(&settings.state_directory, &settings.log_id, &status.streams);
+        let board = Arc::new(StatusBoard::new(status));
         let messages = messages(settings, &groups)?;
         let mut commands = Vec::new();
         let mut streams = Vec::new();

@@ -15,6 +15,7 @@
 //! | [`status`] | the status, for operators and metrics |
 //! | [`journal`] | the latest of the daemon's own messages, in memory |
 //! | `loss` | records that were removed from the log before they were delivered |
+//! | `orphaned` | losses of streams that are not configured any more |
 //! | `growth` | records that remain unacknowledged for too long |
 //! | `state_file` | files of a later release, and unreadable ones |
 //! | `spool` | the daemon's own messages on disk |
@@ -32,6 +33,7 @@ mod growth;
 pub mod journal;
 mod loss;
 pub mod message;
+mod orphaned;
 pub mod problem;
 pub mod route;
 pub mod rsyslog;
