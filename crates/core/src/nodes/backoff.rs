@@ -27,8 +27,8 @@ const MAX_PENALTIES: Duration = Duration::from_secs(10);
 /// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// Nothing was sent to the node: a file of this host has to change first, so the next
-    /// attempt costs nothing and needs no delay.
+    /// Nothing was sent to the node: something on this host has to change first, so the next
+    /// attempt costs the node nothing and needs no delay.
     Local,
     /// The node is unreachable, or its answer is wrong.
     Transient,

@@ -234,7 +234,8 @@ impl NodeFailure {
             Self::NoAddress
             | Self::HostsRefused(_)
             | Self::KnownHosts(_)
-            | Self::AddressNotPermitted => FailureKind::Local,
+            | Self::AddressNotPermitted
+            | Self::OutOfDescriptors => FailureKind::Local,
             // An operator has to act before any of the others can succeed.
             Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey => FailureKind::HostKey,
             Self::KeyRefused { .. } => FailureKind::Refused,

@@ -367,8 +367,15 @@ async fn change_lifts_one_delay() {
 #[tokio::test(start_paused = true)]
 async fn local_failure_has_no_delay() {
     let unreadable = || NodeFailure::KnownHosts("x".into());
-    let fixture = Fixture::new([unreadable(), NodeFailure::NoAddress].map(Planned::NotOpened));
-    for _ in 0..2 {
+    let exhausted = || NodeFailure::OutOfDescriptors;
+    let failures = [
+        unreadable(),
+        NodeFailure::NoAddress,
+        exhausted(),
+        exhausted(),
+    ];
+    let fixture = Fixture::new(failures.map(Planned::NotOpened));
+    for _ in 0..4 {
         assert!(fixture.read().await.is_err());
         assert!(fixture.handle.blocked(Retry::WhenDue).is_none());
     }
