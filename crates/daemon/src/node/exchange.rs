@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 /// The outcome of a reading that succeeded.
 pub(crate) struct Sample {
@@ -106,10 +106,10 @@ impl NodeSession for Session {
         self.connection.handle.is_closed()
     }
 
-    async fn read(&mut self) -> Result<Sample, NodeFailure> {
+    async fn read(&mut self, deadline: Instant) -> Result<Sample, NodeFailure> {
         // The first reading can run three commands, each with its own output.
         self.connection.guard.allow(3 * self.limit + PROTOCOL_BYTES);
-        match self.exchange().await {
+        match self.exchange(deadline).await {
             // The library reports a connection that the guard has ended as a broken one.
             Err(_) if self.connection.guard.exceeded() => {
                 Err(NodeFailure::Oversized { limit: self.limit })
@@ -140,7 +140,7 @@ impl Session {
         }
     }
 
-    async fn exchange(&mut self) -> Result<Sample, NodeFailure> {
+    async fn exchange(&mut self, deadline: Instant) -> Result<Sample, NodeFailure> {
         match &mut self.transport {
             Transport::Helper(lines) => {
                 lines.channel.data_bytes(REQUEST).await?;
@@ -155,7 +155,7 @@ impl Session {
             Transport::Unknown => {
                 let sample = self.first_reading().await?;
                 match self.transport {
-                    Transport::Command(_) => self.check_forced_command(sample).await,
+                    Transport::Command(_) => self.check_forced_command(sample, deadline).await,
                     Transport::Unknown | Transport::Helper(_) => Ok(sample),
                 }
             }
@@ -163,11 +163,16 @@ impl Session {
     }
 
     /// Finds out whether a shell runs what the daemon asks for, once for each connection whose
-    /// node has no helper. An answer that takes long, or exceeds a limit, is hardly a shell's, so
-    /// the node is read without it.
-    async fn check_forced_command(&mut self, sample: Sample) -> Result<Sample, NodeFailure> {
-        let answer = match timeout(CHECK_TIMEOUT, self.run(Request::ForcedCommandCheck)).await {
-            Ok(Err(NodeFailure::Closed)) => return Err(NodeFailure::Closed),
+    /// node has no helper. The sample is there already: a node that does not answer, or ends the
+    /// connection after one command, is read all the same.
+    async fn check_forced_command(
+        &mut self,
+        sample: Sample,
+        deadline: Instant,
+    ) -> Result<Sample, NodeFailure> {
+        // The task polls the reading before its own deadline, so that this one may be the same.
+        let until = deadline.min(Instant::now() + CHECK_TIMEOUT);
+        let answer = match timeout_at(until, self.run(Request::ForcedCommandCheck)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => return Ok(sample),
         };

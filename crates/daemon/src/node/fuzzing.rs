@@ -12,7 +12,7 @@ use pulse_core::nodes::name::NodeName;
 use russh::keys::{Certificate, PrivateKey, PublicKeyOrCertificate};
 use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// A node and the keys of its connections.
 #[derive(Clone)]
@@ -62,9 +62,12 @@ impl Node {
         };
         let mut documents = Vec::new();
         for _ in 0..readings {
-            match timeout(timeouts.request, session.read())
-                .await
-                .unwrap_or(Err(NodeFailure::TimedOut))
+            match timeout(
+                timeouts.request,
+                session.read(Instant::now() + timeouts.request),
+            )
+            .await
+            .unwrap_or(Err(NodeFailure::TimedOut))
             {
                 Ok(sample) => documents.push(sample.json.get().to_owned()),
                 Err(failure) => return (documents, Some(failure.to_string())),

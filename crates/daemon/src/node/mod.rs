@@ -225,3 +225,5 @@ impl Nodes {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;

@@ -47,9 +47,13 @@ pub(super) trait NodeSession: Send + 'static {
     /// True if the node has closed it.
     fn is_closed(&self) -> bool;
 
-    /// Reads the node once. After a failure the session must be dropped: an answer may
+    /// Reads the node once. The caller drops the future after the deadline; whatever is not needed
+    /// for the sample ends by then. After a failure the session must be dropped: an answer may
     /// still be on its way.
-    fn read(&mut self) -> impl Future<Output = Result<Sample, NodeFailure>> + Send;
+    fn read(
+        &mut self,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Sample, NodeFailure>> + Send;
 }
 
 /// The task of one node.
@@ -221,7 +225,7 @@ impl<C: Connector> NodeTask<C> {
                 failure = withdrawn(&mut self.files.pins, &identity) => {
                     return Err(NodeFailure::Withdrawn(Withdrawn { address, failure }));
                 }
-                sample = session.read() => sample?,
+                sample = session.read(deadline) => sample?,
             };
             Ok((session, sample))
         };

@@ -109,7 +109,7 @@ impl NodeSession for Session {
         self.is_closed
     }
 
-    async fn read(&mut self) -> Result<Sample, NodeFailure> {
+    async fn read(&mut self, _: Instant) -> Result<Sample, NodeFailure> {
         match self.node.next(|_| true) {
             Some(Planned::ReadingFails(failure)) => return Err(failure),
             Some(Planned::ReadingTakes(length)) => sleep(length).await,

@@ -1,0 +1,160 @@
+//! Connections over TCP to a scripted SSH server. Time is the system's, as the sockets are.
+
+use super::connect::Connection;
+use super::exchange::{KeyScope, Sample, Session};
+use super::task::NodeSession;
+use super::{NodeFailure, NodeTaskSettings};
+use crate::testing::{SECOND, name};
+use pulse_core::config::{Config, NodeSettings};
+use pulse_core::nodes::known_hosts::KnownHosts;
+use pulse_sensors::command::FORCED_COMMAND_CHECK;
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::server::{self, Auth, ChannelOpenHandle, Handler, Msg, VerifiedPublicKey};
+use russh::{Channel, ChannelId};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout_at};
+
+const DOCUMENT: &str = r#"{"coretemp-isa-0000":{"Core 0":{"temp2_input":45.0}}}"#;
+
+/// The node's answer to [`FORCED_COMMAND_CHECK`].
+#[derive(Clone, Copy)]
+enum Check {
+    /// Output and an exit code.
+    Ends(&'static str, u32),
+    /// None.
+    Hangs,
+    /// The end of the connection.
+    Disconnects,
+}
+
+/// A node that prints [`DOCUMENT`] for every command but the check.
+#[derive(Clone)]
+struct Node {
+    check: Arc<Mutex<Check>>,
+    checks: Arc<Mutex<u32>>,
+}
+
+impl Node {
+    fn new(check: Check) -> Self {
+        Self {
+            check: Arc::new(Mutex::new(check)),
+            checks: Arc::default(),
+        }
+    }
+}
+
+impl Handler for Node {
+    type Error = russh::Error;
+
+    async fn auth_publickey(
+        &mut self,
+        _user: &str,
+        _key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, russh::Error> {
+        Ok(Auth::Accept)
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        _channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _ssh: &mut server::Session,
+    ) -> Result<(), russh::Error> {
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        command: &[u8],
+        ssh: &mut server::Session,
+    ) -> Result<(), russh::Error> {
+        let mut answer = Check::Ends(DOCUMENT, 0);
+        if command == FORCED_COMMAND_CHECK.as_bytes() {
+            *self.checks.lock().unwrap() += 1;
+            answer = *self.check.lock().unwrap();
+        }
+        match answer {
+            Check::Ends(output, exit_code) => {
+                ssh.data(channel, output.as_bytes().to_vec())?;
+                ssh.exit_status_request(channel, exit_code)?;
+                ssh.eof(channel)?;
+                ssh.close(channel)
+            }
+            Check::Hangs => Ok(()),
+            // The library drops the connection after an error of its handler.
+            Check::Disconnects => Err(russh::Error::Disconnect),
+        }
+    }
+}
+
+fn key(seed: u8) -> PrivateKey {
+    PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
+}
+
+/// Starts the node and logs in.
+async fn login(node: &Node) -> Result<Connection, NodeFailure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tcp = TcpStream::connect(listener.local_addr().unwrap());
+    let (tcp, accepted) = tokio::join!(tcp, listener.accept());
+    let config = Arc::new(server::Config {
+        keys: vec![key(1)],
+        auth_rejection_time: Duration::ZERO,
+        ..server::Config::default()
+    });
+    let handler = node.clone();
+    tokio::spawn(async move {
+        let running = server::run_stream(config, accepted.unwrap().0, handler).await;
+        let _ = running.unwrap().await;
+    });
+    let pin = format!("node {}", key(1).public_key().to_openssh().unwrap());
+    Connection::over(
+        tcp.unwrap(),
+        ([127, 0, 0, 1], 22).into(),
+        &name("node"),
+        Arc::new(KnownHosts::parse(&pin).unwrap().0),
+        &Arc::new(key(2)),
+        "u",
+        &Config::default().timeouts,
+    )
+    .await
+}
+
+async fn session(node: &Node, require_forced_command: bool) -> Session {
+    let settings = NodeTaskSettings {
+        node: NodeSettings {
+            address: None,
+            port: 22,
+            user: "u".to_owned(),
+        },
+        timeouts: Config::default().timeouts,
+        max_output_bytes: 100_000,
+        require_forced_command,
+    };
+    let connection = login(node).await.unwrap();
+    Session::new(connection, &settings, Arc::default())
+}
+
+async fn read(session: &mut Session, within: Duration) -> Result<Sample, NodeFailure> {
+    let deadline = Instant::now() + within;
+    // As the task does.
+    timeout_at(deadline, session.read(deadline))
+        .await
+        .unwrap_or(Err(NodeFailure::TimedOut))
+}
+
+#[tokio::test]
+async fn check_never_costs_the_sample() {
+    for check in [Check::Disconnects, Check::Hangs] {
+        for required in [false, true] {
+            let mut session = session(&Node::new(check), required).await;
+            // Less than the check may take.
+            let sample = read(&mut session, SECOND / 2).await.unwrap();
+            assert_eq!(sample.key_scope, KeyScope::Unknown);
+        }
+    }
+}
