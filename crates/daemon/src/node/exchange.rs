@@ -49,7 +49,7 @@ pub(crate) struct Sample {
 /// The commands that a node runs for the daemon's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyScope {
-    /// Not found out: the answer took too long.
+    /// Not found out: no answer in time, or one that a shell and a forced command can both give.
     Unknown,
     /// The forced command alone.
     ForcedCommand,
@@ -79,6 +79,8 @@ pub(super) struct Session {
     connection: Connection,
     transport: Transport,
     key_scope: KeyScope,
+    /// The time from which on the check may run, while the scope is unknown.
+    next_check: Instant,
     limit: usize,
     user: String,
     require_forced_command: bool,
@@ -88,6 +90,9 @@ pub(super) struct Session {
 /// The wait for the answer to [`FORCED_COMMAND_CHECK`]. A shell that finds no program says so at
 /// once, as it has just run another command; a forced command may take a while.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// The shortest interval of checks that found nothing out. A forced command that is slow runs once
+/// more for each, and may be expensive.
+const CHECK_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Bytes that SSH itself may need for an exchange and for keepalives after it.
 const PROTOCOL_BYTES: usize = 256 * 1024;
@@ -133,6 +138,7 @@ impl Session {
             connection,
             transport: Transport::Unknown,
             key_scope: KeyScope::Unknown,
+            next_check: Instant::now(),
             limit: settings.max_output_bytes,
             user: settings.node.user.clone(),
             require_forced_command: settings.require_forced_command,
@@ -141,56 +147,55 @@ impl Session {
     }
 
     async fn exchange(&mut self, deadline: Instant) -> Result<Sample, NodeFailure> {
-        match &mut self.transport {
+        let sample = match &mut self.transport {
             Transport::Helper(lines) => {
                 lines.channel.data_bytes(REQUEST).await?;
                 let line = lines.next().await?;
-                self.sample(NodeCommand::Serve, &line, None)
+                self.sample(NodeCommand::Serve, &line, None)?
             }
             Transport::Command(command) => {
                 let command = *command;
                 let output = self.run(Request::Command(command)).await?;
-                self.sample_of(command, &output)
+                self.sample_of(command, &output)?
             }
-            Transport::Unknown => {
-                let sample = self.first_reading().await?;
-                match self.transport {
-                    Transport::Command(_) => self.check_forced_command(sample, deadline).await,
-                    Transport::Unknown | Transport::Helper(_) => Ok(sample),
-                }
+            Transport::Unknown => self.first_reading().await?,
+        };
+        match self.transport {
+            Transport::Command(_)
+                if self.key_scope == KeyScope::Unknown && self.next_check <= Instant::now() =>
+            {
+                self.check_forced_command(sample, deadline).await
             }
+            _ => Ok(sample),
         }
     }
 
-    /// Finds out whether a shell runs what the daemon asks for, once for each connection whose
-    /// node has no helper. The sample is there already: a node that does not answer, or ends the
-    /// connection after one command, is read all the same.
+    /// Finds out whether a shell runs what the daemon asks for, on a connection whose node has no
+    /// helper. The sample is there already: a node that does not answer, or ends the connection
+    /// after one command, is read all the same.
     async fn check_forced_command(
         &mut self,
         sample: Sample,
         deadline: Instant,
     ) -> Result<Sample, NodeFailure> {
+        let now = Instant::now();
+        self.next_check = now + CHECK_INTERVAL;
         // The task polls the reading before its own deadline, so that this one may be the same.
-        let until = deadline.min(Instant::now() + CHECK_TIMEOUT);
-        let answer = match timeout_at(until, self.run(Request::ForcedCommandCheck)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => return Ok(sample),
+        let until = deadline.min(now + CHECK_TIMEOUT);
+        let answer = timeout_at(until, self.run(Request::ForcedCommandCheck)).await;
+        let Ok(Ok(answer)) = answer else {
+            return Ok(sample);
         };
-        let user = self.user.clone();
-        // A forced command may print its document and then fail to find another program. A login
-        // shell may print a greeting of its own, so not every output is a forced command's.
-        let is_document = || pulse_sensors::document::read(&answer.stdout).is_ok();
-        self.key_scope = if answer.exit_code != Some(NOT_FOUND) || is_document() {
-            KeyScope::ForcedCommand
-        } else if self.require_forced_command {
-            return Err(NodeFailure::NoForcedCommand { user });
-        } else {
-            KeyScope::AnyCommand { user }
-        };
-        Ok(Sample {
-            key_scope: self.key_scope.clone(),
-            ..sample
-        })
+        self.key_scope = key_scope(&answer, &self.user);
+        match &self.key_scope {
+            KeyScope::AnyCommand { user } if self.require_forced_command => {
+                Err(NodeFailure::NoForcedCommand { user: user.clone() })
+            }
+            key_scope => Ok(Sample {
+                key_scope: key_scope.clone(),
+                ..sample
+            }),
+        }
     }
 
     async fn first_reading(&mut self) -> Result<Sample, NodeFailure> {
@@ -288,6 +293,24 @@ impl Session {
     }
 }
 
+/// Draws the conclusion from an answer to [`FORCED_COMMAND_CHECK`].
+fn key_scope(answer: &CommandOutput, user: &str) -> KeyScope {
+    // A forced command may print its document and then fail to find another program. A login
+    // shell may print a greeting of its own, so not every output is a forced command's.
+    if pulse_sensors::document::read(&answer.stdout).is_ok() {
+        return KeyScope::ForcedCommand;
+    }
+    match answer.exit_code {
+        // No shell finds the program.
+        Some(0) => KeyScope::ForcedCommand,
+        Some(NOT_FOUND) => KeyScope::AnyCommand {
+            user: user.to_owned(),
+        },
+        // Such as a forced command that refuses what it does not know, or csh, which ends with 1.
+        _ => KeyScope::Unknown,
+    }
+}
+
 /// Output of a node, escaped and cut for a message.
 fn shown_text(bytes: &[u8]) -> String {
     pulse_core::nodes::name::shown(String::from_utf8_lossy(bytes).trim())
@@ -359,5 +382,38 @@ impl Lines {
             Some(_) => {}
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_proof_counts() {
+        let any = KeyScope::AnyCommand {
+            user: "u".to_owned(),
+        };
+        let document = r#"{"chip":{"Core 0":{"temp2_input":45.0}}}"#;
+        for (stdout, exit_code, expected) in [
+            (document, Some(0), KeyScope::ForcedCommand),
+            (document, Some(127), KeyScope::ForcedCommand),
+            (document, None, KeyScope::ForcedCommand),
+            ("", Some(0), KeyScope::ForcedCommand),
+            ("", Some(127), any.clone()),
+            ("welcome\n", Some(127), any),
+            // csh.
+            ("", Some(1), KeyScope::Unknown),
+            ("", Some(255), KeyScope::Unknown),
+            ("welcome\n", None, KeyScope::Unknown),
+        ] {
+            let answer = CommandOutput {
+                stdout: stdout.into(),
+                stderr: Vec::new(),
+                exit_code,
+            };
+            let found = key_scope(&answer, "u");
+            assert_eq!(found, expected, "{stdout:?}, {exit_code:?}");
+        }
     }
 }

@@ -44,6 +44,10 @@ impl Node {
             checks: Arc::default(),
         }
     }
+
+    fn checks(&self) -> u32 {
+        *self.checks.lock().unwrap()
+    }
 }
 
 impl Handler for Node {
@@ -156,5 +160,25 @@ async fn check_never_costs_the_sample() {
             let sample = read(&mut session, SECOND / 2).await.unwrap();
             assert_eq!(sample.key_scope, KeyScope::Unknown);
         }
+    }
+}
+
+#[tokio::test]
+async fn open_check_is_repeated() {
+    let node = Node::new(Check::Hangs);
+    let mut session = session(&node, true).await;
+    for _ in 0..3 {
+        read(&mut session, SECOND / 2).await.unwrap();
+    }
+    assert_eq!(node.checks(), 1);
+    // Some minutes later, at an inconclusive answer and then at a shell's.
+    for (check, checks) in [(Check::Ends("", 1), 2), (Check::Ends("", 127), 3)] {
+        *node.check.lock().unwrap() = check;
+        tokio::time::pause();
+        tokio::time::advance(SECOND * 301).await;
+        tokio::time::resume();
+        let outcome = read(&mut session, SECOND * 5).await;
+        let is_refused = matches!(outcome, Err(NodeFailure::NoForcedCommand { .. }));
+        assert_eq!((is_refused, node.checks()), (checks == 3, checks));
     }
 }
