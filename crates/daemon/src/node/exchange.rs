@@ -47,9 +47,10 @@ pub(crate) struct Sample {
 }
 
 /// The commands that a node runs for the daemon's key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum KeyScope {
     /// Not found out: no answer in time, or one that a shell and a forced command can both give.
+    #[default]
     Unknown,
     /// The forced command alone.
     ForcedCommand,

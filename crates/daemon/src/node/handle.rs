@@ -26,6 +26,9 @@ pub(crate) struct NodeStatus {
     /// The last outcome: of a reading, or of a check of the host key of an idle connection. It
     /// outlives `delay`, since a node that may be tried again has not been read yet.
     pub(crate) last: Option<Result<(), NodeFailure>>,
+    /// The commands that the node runs for our key, as it was found last. It outlives samples and
+    /// connections, as not every one of them finds it out.
+    pub(crate) key_scope: KeyScope,
 }
 
 /// The time for which a node is left alone after a failure.
@@ -148,8 +151,7 @@ impl NodeHandle {
     /// The sentence about a node that runs any command for our key, and is read all the same. It
     /// follows the node's name.
     pub(crate) fn key_warning(&self) -> Option<String> {
-        let status = self.status.borrow();
-        match &status.sample.as_ref()?.key_scope {
+        match &self.status.borrow().key_scope {
             KeyScope::AnyCommand { user } => Some(no_forced_command(user)),
             KeyScope::Unknown | KeyScope::ForcedCommand => None,
         }

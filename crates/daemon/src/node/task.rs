@@ -67,8 +67,6 @@ pub(super) struct NodeTask<C: Connector> {
     /// The files; the pins that the session was judged by, and the files of the last attempt to
     /// open one, count as seen.
     files: LocalFiles,
-    /// The commands that the node runs for our key, as it was found last.
-    key_scope: KeyScope,
     backoff: Backoff,
     penalties: Penalties,
 }
@@ -107,7 +105,6 @@ impl<C: Connector> NodeTask<C> {
             status,
             session: None,
             files,
-            key_scope: KeyScope::Unknown,
             backoff: Backoff::default(),
             penalties: Penalties::default(),
         };
@@ -188,13 +185,19 @@ impl<C: Connector> NodeTask<C> {
 
     /// Warns when the node is found to run any command for our key, once until it does not.
     async fn check_key_scope(&mut self, found: &KeyScope) {
-        if self.key_scope == *found || *found == KeyScope::Unknown {
+        if *found == KeyScope::Unknown {
             return;
         }
-        let is_first = self.key_scope == KeyScope::Unknown;
-        self.key_scope = found.clone();
+        let mut before = KeyScope::Unknown;
+        let is_news = self.status.send_if_modified(|status| {
+            before = std::mem::replace(&mut status.key_scope, found.clone());
+            before != *found
+        });
+        if !is_news {
+            return;
+        }
         let KeyScope::AnyCommand { user } = found else {
-            if !is_first {
+            if before != KeyScope::Unknown {
                 tracing::info!(
                     "node \"{}\" runs the forced command alone for our SSH key now",
                     self.name
@@ -240,6 +243,11 @@ impl<C: Connector> NodeTask<C> {
 
     async fn open(&mut self) -> Result<C::Session, NodeFailure> {
         self.connector.check_files();
+        // The line for another key is another line of the node's `authorized_keys`.
+        if self.files.key.has_changed().unwrap_or(false) {
+            self.status
+                .send_modify(|status| status.key_scope = KeyScope::Unknown);
+        }
         // Later changes are noticed by whoever uses the session, or end the delay of a failure.
         self.files.pins.mark_unchanged();
         self.files.key.mark_unchanged();
@@ -261,10 +269,10 @@ impl<C: Connector> NodeTask<C> {
         }
         self.backoff.succeeded();
         let sample = Arc::new(sample);
-        self.status.send_replace(NodeStatus {
-            sample: Some(Arc::clone(&sample)),
-            delay: None,
-            last: Some(Ok(())),
+        self.status.send_modify(|status| {
+            status.sample = Some(Arc::clone(&sample));
+            status.delay = None;
+            status.last = Some(Ok(()));
         });
         sample
     }

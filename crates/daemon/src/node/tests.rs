@@ -481,6 +481,60 @@ async fn missing_forced_command_is_on_record() {
     assert_eq!(fixture.handle.key_warning(), None);
 }
 
+/// The warning stays as long as its cause is not known to be gone.
+#[tokio::test(start_paused = true)]
+async fn key_warning_outlives_connections() {
+    let any = || {
+        Planned::Runs(KeyScope::AnyCommand {
+            user: "u".to_owned(),
+        })
+    };
+    let unknown = || Planned::Runs(KeyScope::Unknown);
+    let fixture = Fixture::new([
+        any(),
+        Planned::ReadingFails(NodeFailure::TimedOut),
+        unknown(),
+        any(),
+        unknown(),
+        Planned::Runs(KeyScope::ForcedCommand),
+    ]);
+    let warns = || fixture.handle.key_warning().is_some();
+    fixture.read().await.unwrap();
+    assert!(fixture.read().await.is_err());
+    assert!(warns());
+    sleep(fixture.retry_in()).await;
+    fixture.read().await.unwrap();
+    assert_eq!((fixture.opened(), warns()), (2, true));
+    // The host key is withdrawn, which takes the sample too.
+    fixture.pins.send_replace(pinned(""));
+    sleep(SECOND).await;
+    fixture.pins.send_replace(pinned(PIN));
+    fixture.read().await.unwrap();
+    fixture.read().await.unwrap();
+    assert_eq!((fixture.opened(), warns()), (3, true));
+    fixture.read().await.unwrap();
+    assert!(!warns());
+    assert_eq!(fixture.records.lines().len(), 2, "with the host key's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_key_ends_the_key_warning() {
+    let scope = KeyScope::AnyCommand {
+        user: "u".to_owned(),
+    };
+    let fixture = Fixture::new([
+        Planned::Runs(scope),
+        Planned::ReadingFails(NodeFailure::TimedOut),
+        Planned::Runs(KeyScope::Unknown),
+    ]);
+    fixture.read().await.unwrap();
+    fixture.key.send_replace(login_key(2));
+    assert!(fixture.read().await.is_err());
+    assert!(fixture.handle.key_warning().is_some());
+    fixture.read().await.unwrap();
+    assert_eq!(fixture.handle.key_warning(), None);
+}
+
 /// Keeps the histories that tasks are started with.
 #[derive(Default)]
 struct Starts(Mutex<Vec<SharedHistory>>);
