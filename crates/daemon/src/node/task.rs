@@ -154,16 +154,6 @@ impl<C: Connector> NodeTask<C> {
         if self.session.as_ref().is_some_and(NodeSession::is_closed) {
             self.close("closed by the node");
         }
-        let is_corrected = |status: &NodeStatus| {
-            status
-                .delay
-                .as_ref()
-                .is_some_and(|it| it.cause.has_changed())
-        };
-        if is_corrected(&self.status.borrow()) {
-            // What went wrong before says nothing any more.
-            self.backoff.succeeded();
-        }
         let reused = self.session.is_some();
         let mut outcome = self.attempt(deadline).await;
         if let Err(NodeFailure::Withdrawn(withdrawn)) = outcome {
@@ -281,12 +271,30 @@ impl<C: Connector> NodeTask<C> {
         self.session = None;
         let now = Instant::now();
         let kind = failure.kind();
+        let is_corrected = |delay: &Delay| delay.cause.has_changed();
+        if kind != FailureKind::Local
+            && self
+                .status
+                .borrow()
+                .delay
+                .as_ref()
+                .is_some_and(is_corrected)
+        {
+            // What went wrong before says nothing any more.
+            self.backoff.succeeded();
+        }
         let wait = self.backoff.failed(kind, crate::sys::random::fraction());
         let earliest = now + self.penalties.add(kind, now.into_std());
-        let next = if wait.is_zero() {
+        let left = match &self.status.borrow().delay {
+            Some(delay) if kind == FailureKind::Local && !delay.cause.has_changed() => {
+                delay.until.duration_since(now)
+            }
+            _ => wait,
+        };
+        let next = if left.is_zero() {
             "at the next request".to_owned()
         } else {
-            format!("in {:.1} s", wait.as_secs_f32())
+            format!("in {:.1} s", left.as_secs_f32())
         };
         let subject = match failure {
             // It has the address already.
@@ -313,7 +321,10 @@ impl<C: Connector> NodeTask<C> {
         });
         // The sample stays: it is served until it is too old.
         self.status.send_modify(|status| {
-            status.delay = delay;
+            // A local failure says nothing about the node: a wait for it goes on.
+            if kind != FailureKind::Local {
+                status.delay = delay;
+            }
             status.last = Some(Err(failure.clone()));
         });
         failure

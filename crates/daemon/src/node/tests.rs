@@ -382,6 +382,29 @@ async fn local_failure_has_no_delay() {
     fixture.read().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn local_failure_keeps_the_wait() {
+    let fixture = Fixture::new([
+        Planned::NotOpened(key_refused()),
+        Planned::NotOpened(key_refused()),
+        Planned::NotOpened(NodeFailure::KnownHosts("x".into())),
+        Planned::NotOpened(NodeFailure::OutOfDescriptors),
+    ]);
+    // As for `--retry`, which does not ask for the wait.
+    for _ in 0..4 {
+        assert!(fixture.read().await.is_err());
+    }
+    assert!(fixture.retry_in() >= SECOND * 600);
+    // Nor does it permit more early attempts.
+    let early = fixture.handle.blocked(Retry::Now);
+    assert!(
+        matches!(early, Some(NodeFailure::TriedJustNow { .. })),
+        "{early:?}"
+    );
+    fixture.read().await.unwrap();
+    assert!(fixture.handle.blocked(Retry::WhenDue).is_none());
+}
+
 /// The journal shows the sentence alone.
 #[tokio::test(start_paused = true)]
 async fn log_names_node_and_address() {
