@@ -64,6 +64,9 @@ pub(super) struct NodeTask<C: Connector> {
     recorder: Arc<dyn Recorder>,
     status: watch::Sender<NodeStatus>,
     session: Option<C::Session>,
+    /// The address of the last attempt to open one, for log messages: the name may have another
+    /// one by now.
+    address: Option<SocketAddr>,
     /// The files; the pins that the session was judged by, and the files of the last attempt to
     /// open one, count as seen.
     files: LocalFiles,
@@ -104,6 +107,7 @@ impl<C: Connector> NodeTask<C> {
             recorder,
             status,
             session: None,
+            address: None,
             files,
             backoff: Backoff::default(),
             penalties: Penalties::default(),
@@ -189,14 +193,14 @@ impl<C: Connector> NodeTask<C> {
         let KeyScope::AnyCommand { user } = found else {
             if before != KeyScope::Unknown {
                 tracing::info!(
-                    "node \"{}\" runs the forced command alone for our SSH key now",
-                    self.name
+                    "{} runs the forced command alone for our SSH key now",
+                    self.subject()
                 );
             }
             return;
         };
         let sentence = no_forced_command(user);
-        tracing::warn!("node \"{}\" {sentence}", self.name);
+        tracing::warn!("{} {sentence}", self.subject());
         let event = Event::ForcedCommandMissing {
             node: &self.name,
             error: &sentence,
@@ -233,6 +237,8 @@ impl<C: Connector> NodeTask<C> {
 
     async fn open(&mut self) -> Result<C::Session, NodeFailure> {
         self.connector.check_files();
+        // As in `open` below, before it waits for anything.
+        self.address = self.connector.address();
         // The line for another key is another line of the node's `authorized_keys`.
         if self.files.key.has_changed().unwrap_or(false) {
             self.status
@@ -245,9 +251,8 @@ impl<C: Connector> NodeTask<C> {
             .await
             .unwrap_or(Err(NodeFailure::TimedOut))?;
         tracing::debug!(
-            "node \"{}\" ({}): connected, host key {}",
-            self.name,
-            session.address(),
+            "{}: connected, host key {}",
+            self.subject(),
             session.identity().fingerprint()
         );
         Ok(session)
@@ -353,7 +358,7 @@ impl<C: Connector> NodeTask<C> {
     /// The node with its address, as the subject of a log message: the journal shows no more than
     /// the message.
     fn subject(&self) -> String {
-        match self.connector.address() {
+        match self.address {
             Some(address) => format!("node \"{}\" ({address})", self.name),
             None => format!("node \"{}\"", self.name),
         }

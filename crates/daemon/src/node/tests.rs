@@ -56,6 +56,7 @@ enum Planned {
 struct Node {
     plan: Arc<Mutex<Vec<Planned>>>,
     opened: Arc<Mutex<u32>>,
+    address: Arc<Mutex<SocketAddr>>,
     identity: Arc<Identity>,
 }
 
@@ -71,7 +72,7 @@ impl Connector for Node {
     type Session = Session;
 
     fn address(&self) -> Option<SocketAddr> {
-        "192.0.2.1:22".parse().ok()
+        Some(*self.address.lock().unwrap())
     }
 
     fn check_files(&self) {}
@@ -163,6 +164,7 @@ impl Fixture {
         let node = Node {
             plan: Arc::new(Mutex::new(plan.into())),
             opened: Arc::default(),
+            address: Arc::new(Mutex::new("192.0.2.1:22".parse().unwrap())),
             identity: Arc::new(Identity::plain(host, "ssh-ed25519", wire_key())),
         };
         let records = Records::default();
@@ -420,11 +422,20 @@ async fn log_names_node_and_address() {
         Planned::NotOpened(refused),
         Planned::NotOpened(unreachable),
         Planned::NotOpened(NodeFailure::TimedOut),
+        Planned::Runs(KeyScope::ForcedCommand),
+        Planned::Runs(KeyScope::AnyCommand {
+            user: "pulse".to_owned(),
+        }),
+        Planned::Runs(KeyScope::ForcedCommand),
     ]);
     for _ in 0..3 {
         assert!(fixture.read().await.is_err());
     }
     fixture.read().await.unwrap();
+    // A shell, and then a forced command again.
+    for _ in 0..2 {
+        fixture.read().await.unwrap();
+    }
     // The connection becomes idle; another one loses its host key.
     sleep(SECOND * 601).await;
     fixture.read().await.unwrap();
@@ -436,6 +447,8 @@ async fn log_names_node_and_address() {
         "cannot be reached at",
         "did not answer in time",
         "answers again",
+        "runs any command",
+        "runs the forced command alone",
         "connected, host key",
         "connection closed: idle",
         "no longer accepted",
@@ -449,6 +462,20 @@ async fn log_names_node_and_address() {
         assert!(line.contains("node \"node\""), "{line}");
         assert_eq!(line.matches("192.0.2.1:22").count(), 1, "{line}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_has_the_attempts_address() {
+    let log = CapturedLog::start();
+    let fixture = Fixture::new([Planned::ReadingTakes(SECOND * 99)]);
+    let (outcome, ()) = tokio::join!(fixture.read(), async {
+        sleep(SECOND).await;
+        *fixture.node.address.lock().unwrap() = "192.0.2.7:22".parse().unwrap();
+    });
+    assert!(outcome.is_err());
+    let lines = log.lines();
+    let line = lines.iter().find(|line| line.contains("did not answer"));
+    assert!(line.unwrap().contains("192.0.2.1:22"), "{lines:?}");
 }
 
 /// No loop of retries or of changes to a file goes beyond what sshd's penalties permit.
