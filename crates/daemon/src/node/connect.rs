@@ -181,6 +181,14 @@ impl Connection {
         match login {
             Ok(AuthResult::Success) => {}
             Ok(AuthResult::Failure {
+                partial_success: true,
+                ..
+            }) => {
+                return Err(NodeFailure::KeyNotEnough {
+                    user: user.to_owned(),
+                });
+            }
+            Ok(AuthResult::Failure {
                 remaining_methods, ..
             }) if !remaining_methods.is_empty() => return Err(refused()),
             // Without methods: as the node has said, or because the connection has ended. A node

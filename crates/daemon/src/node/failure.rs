@@ -59,6 +59,14 @@ pub(crate) enum NodeFailure {
         /// The user of the login.
         user: String,
     },
+    /// The node accepted the daemon's key, and its sshd requires another login method too.
+    #[error(
+        "accepted our SSH key for user \"{user}\" and wants another login method too: set \"AuthenticationMethods publickey\" for that user in its sshd_config"
+    )]
+    KeyNotEnough {
+        /// The user of the login.
+        user: String,
+    },
     /// The node runs any command for our key, and the configuration requires a forced command.
     #[error(
         "{}; or permit it with require_forced_command = false in [ssh]",
@@ -213,7 +221,7 @@ impl NodeFailure {
             Self::HostKey(failure) | Self::Withdrawn(Withdrawn { failure, .. }) => {
                 FailureReason::HostKey(failure.reason())
             }
-            Self::KeyRefused { .. } => FailureReason::KeyRefused,
+            Self::KeyRefused { .. } | Self::KeyNotEnough { .. } => FailureReason::KeyRefused,
             Self::NoForcedCommand { .. } => FailureReason::NoForcedCommand,
             Self::Ssh(_) | Self::Closed | Self::NoHostKey => FailureReason::Ssh,
             Self::TimedOut | Self::Pending => FailureReason::Timeout,
@@ -238,7 +246,8 @@ impl NodeFailure {
             | Self::OutOfDescriptors => FailureKind::Local,
             // An operator has to act before any of the others can succeed.
             Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey => FailureKind::HostKey,
-            Self::KeyRefused { .. } => FailureKind::Refused,
+            // sshd counts an unfinished login as a failed one.
+            Self::KeyRefused { .. } | Self::KeyNotEnough { .. } => FailureKind::Refused,
             _ => FailureKind::Transient,
         }
     }

@@ -6,18 +6,35 @@ use super::task::NodeSession;
 use super::{NodeFailure, NodeTaskSettings};
 use crate::testing::{SECOND, name};
 use pulse_core::config::{Config, NodeSettings};
+use pulse_core::nodes::backoff::FailureKind;
 use pulse_core::nodes::known_hosts::KnownHosts;
 use pulse_sensors::command::FORCED_COMMAND_CHECK;
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::server::{self, Auth, ChannelOpenHandle, Handler, Msg, VerifiedPublicKey};
-use russh::{Channel, ChannelId};
+use russh::{Channel, ChannelId, MethodKind, MethodSet};
+use socket2::SockRef;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 const DOCUMENT: &str = r#"{"coretemp-isa-0000":{"Core 0":{"temp2_input":45.0}}}"#;
+
+/// The node's answer to the login.
+#[derive(Clone, Copy, PartialEq)]
+enum Login {
+    Succeeds,
+    /// Our key counts, and another login method is wanted.
+    IsNotEnough,
+    /// It is refused without naming a method, and the connection is reset in the same moment.
+    IsRefused,
+}
 
 /// The node's answer to [`FORCED_COMMAND_CHECK`].
 #[derive(Clone, Copy)]
@@ -33,6 +50,8 @@ enum Check {
 /// A node that prints [`DOCUMENT`] for every command but the check.
 #[derive(Clone)]
 struct Node {
+    login: Login,
+    has_refused: Arc<AtomicBool>,
     check: Arc<Mutex<Check>>,
     checks: Arc<Mutex<u32>>,
 }
@@ -40,6 +59,8 @@ struct Node {
 impl Node {
     fn new(check: Check) -> Self {
         Self {
+            login: Login::Succeeds,
+            has_refused: Arc::default(),
             check: Arc::new(Mutex::new(check)),
             checks: Arc::default(),
         }
@@ -58,7 +79,17 @@ impl Handler for Node {
         _user: &str,
         _key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, russh::Error> {
-        Ok(Auth::Accept)
+        let (methods, partial_success) = match self.login {
+            Login::Succeeds => return Ok(Auth::Accept),
+            Login::IsNotEnough => (&[MethodKind::Password][..], true),
+            Login::IsRefused => (&[][..], false),
+        };
+        self.has_refused
+            .store(self.login == Login::IsRefused, Ordering::Relaxed);
+        Ok(Auth::Reject {
+            proceed_with_methods: Some(MethodSet::from(methods)),
+            partial_success,
+        })
     }
 
     async fn channel_open_session(
@@ -96,6 +127,55 @@ impl Handler for Node {
     }
 }
 
+/// The server's end of a connection. It is reset after the answer that refuses a login, before the
+/// client can read that.
+struct Wire {
+    tcp: Option<TcpStream>,
+    has_refused: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.tcp {
+            Some(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(tcp) = &mut self.tcp else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let written = Pin::new(tcp).poll_write(context, bytes);
+        if self.has_refused.load(Ordering::Relaxed) {
+            // Closed with a lingering time of zero (socket(7)).
+            let tcp = self.tcp.take().unwrap();
+            SockRef::from(&tcp)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
 fn key(seed: u8) -> PrivateKey {
     PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
 }
@@ -111,8 +191,12 @@ async fn login(node: &Node) -> Result<Connection, NodeFailure> {
         ..server::Config::default()
     });
     let handler = node.clone();
+    let wire = Wire {
+        tcp: Some(accepted.unwrap().0),
+        has_refused: Arc::clone(&node.has_refused),
+    };
     tokio::spawn(async move {
-        let running = server::run_stream(config, accepted.unwrap().0, handler).await;
+        let running = server::run_stream(config, wire, handler).await;
         let _ = running.unwrap().await;
     });
     let pin = format!("node {}", key(1).public_key().to_openssh().unwrap());
@@ -181,4 +265,30 @@ async fn open_check_is_repeated() {
         let is_refused = matches!(outcome, Err(NodeFailure::NoForcedCommand { .. }));
         assert_eq!((is_refused, node.checks()), (checks == 3, checks));
     }
+}
+
+async fn login_failure(login_outcome: Login) -> NodeFailure {
+    let node = Node {
+        login: login_outcome,
+        ..Node::new(Check::Hangs)
+    };
+    login(&node).await.err().unwrap()
+}
+
+#[tokio::test]
+async fn second_login_method_is_named() {
+    let failure = login_failure(Login::IsNotEnough).await;
+    let text = failure.to_string();
+    assert!(text.starts_with("accepted our SSH key"), "{text}");
+    assert!(text.contains("AuthenticationMethods"), "{text}");
+    assert_eq!(failure.kind(), FailureKind::Refused);
+}
+
+#[tokio::test]
+async fn refusal_survives_a_reset() {
+    let failure = login_failure(Login::IsRefused).await;
+    assert!(
+        matches!(failure, NodeFailure::KeyRefused { .. }),
+        "{failure}"
+    );
 }
