@@ -231,6 +231,16 @@ fn refusal(Refusal { error, retry_in }: &Refusal) -> (ErrorCode, Option<Cow<'sta
             )
             .into(),
         ),
+        // Passing: the daemon's log has a remedy for each too.
+        "out of file descriptors" => (
+            ErrorCode::TryAgain,
+            "ask again in some seconds; if that lasts, raise LimitNOFILE= of the daemon's service"
+                .into(),
+        ),
+        "the host is out of file descriptors" | "out of memory" => (
+            ErrorCode::TryAgain,
+            "ask again in some seconds; if that lasts, see the daemon's log".into(),
+        ),
         "forwarding is busy" => (ErrorCode::TryAgain, "ask again in some seconds".into()),
         NOT_FORWARDING => (ErrorCode::Config, NOT_FORWARDING_REMEDY.into()),
         "unknown method" => {
@@ -432,6 +442,16 @@ mod tests {
                 "\"admin\" in allowed_peers",
             ),
             (RATE_LIMITED, ErrorCode::TryAgain, "within seconds"),
+            (
+                "node \"pve1\" not read: out of file descriptors",
+                ErrorCode::TryAgain,
+                "LimitNOFILE=",
+            ),
+            (
+                "node \"pve1\" not read: out of memory",
+                ErrorCode::TryAgain,
+                "log",
+            ),
             (NOT_FORWARDING, ErrorCode::Config, "[forward]"),
         ] {
             let refused = DaemonError::Refused(Refusal {

@@ -7,6 +7,7 @@
 //!
 //! Symbolic links are followed. Code that must not follow one passes `O_NOFOLLOW` itself.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -59,14 +60,55 @@ pub fn open_directory(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// True if the process or the system has run out of descriptors or memory. Such an error says
-/// nothing about the file, socket or host that was to be used, and passes.
+/// A resource that has run out. Such an error says nothing about the file, socket or host that was
+/// to be used, and passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhaustion {
+    /// The descriptors of this process (`EMFILE`).
+    Process,
+    /// The open files of the whole system (`ENFILE`).
+    System,
+    /// The kernel's memory, or this process's share of it (`ENOMEM`, `ENOBUFS`).
+    Memory,
+}
+
+impl Exhaustion {
+    /// The resource whose lack an error reports, if it does.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        match error.raw_os_error() {
+            Some(libc::EMFILE) => Some(Self::Process),
+            Some(libc::ENFILE) => Some(Self::System),
+            Some(libc::ENOMEM | libc::ENOBUFS) => Some(Self::Memory),
+            _ => None,
+        }
+    }
+
+    /// What an operator can do about it, in the imperative.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Process => "raise LimitNOFILE= of the service",
+            Self::System => "raise the sysctl fs.file-max, or stop what has so many files open",
+            Self::Memory => "free memory on this host, or raise MemoryMax= of the service",
+        }
+    }
+}
+
+impl fmt::Display for Exhaustion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Process => "out of file descriptors",
+            Self::System => "the host is out of file descriptors",
+            Self::Memory => "out of memory",
+        })
+    }
+}
+
+/// True if the process or the system has run out of descriptors or memory.
 #[must_use]
 pub fn is_exhausted(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
-    )
+    Exhaustion::of(error).is_some()
 }
 
 fn not_regular() -> io::Error {
@@ -170,7 +212,7 @@ mod tests {
     use nix::sys::stat::Mode;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    fn kind<T: std::fmt::Debug>(outcome: io::Result<T>) -> io::ErrorKind {
+    fn kind<T: fmt::Debug>(outcome: io::Result<T>) -> io::ErrorKind {
         outcome.unwrap_err().kind()
     }
 
@@ -191,6 +233,23 @@ mod tests {
         let place = home.path().join("place");
         let replaced = replace(&place, &fifo, 0o600, b"x", Durability::Synced);
         assert_eq!(kind(replaced), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn exhaustion_has_its_remedy() {
+        for (code, part) in [
+            (libc::EMFILE, "LimitNOFILE="),
+            (libc::ENFILE, "fs.file-max"),
+            (libc::ENOMEM, "memory"),
+            (libc::ENOBUFS, "memory"),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            let exhaustion = Exhaustion::of(&error).unwrap();
+            assert!(exhaustion.remedy().contains(part), "{exhaustion}");
+            assert!(is_exhausted(&error));
+        }
+        assert!(!is_exhausted(&io::Error::from_raw_os_error(libc::ENOENT)));
+        assert!(!is_exhausted(&not_regular()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::observe::recorder::Recorder;
 use pulse_core::config::{NodeSettings, Timeouts};
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::nodes::name::NodeName;
+use pulse_files::Exhaustion;
 use pulse_trust::Check;
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::ssh_key::EcdsaCurve;
@@ -96,8 +97,8 @@ impl Connection {
             .await
             .map_err(|error| {
                 // No matter of the node.
-                if pulse_files::is_exhausted(&error) {
-                    return NodeFailure::OutOfDescriptors;
+                if let Some(exhaustion) = Exhaustion::of(&error) {
+                    return NodeFailure::Exhausted(exhaustion);
                 }
                 NodeFailure::Unreachable {
                     address,

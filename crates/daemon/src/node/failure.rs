@@ -5,6 +5,7 @@ use crate::node::resolve::NoAddress;
 use pulse_core::event::{FailureReason, HostKeyReason};
 use pulse_core::nodes::backoff::FailureKind;
 use pulse_core::nodes::known_hosts::{CertVerdict, PinnedElsewhere, PinnedKey};
+use pulse_files::Exhaustion;
 use pulse_sensors::output::Oversized;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -29,9 +30,9 @@ pub(crate) enum NodeFailure {
     /// The egress guard permits none of the addresses.
     #[error("has no permitted address")]
     AddressNotPermitted,
-    /// The daemon has no descriptor left for the connection.
-    #[error("not read: the daemon is out of file descriptors: raise LimitNOFILE= of its service")]
-    OutOfDescriptors,
+    /// The daemon has no descriptor or memory left for the connection.
+    #[error("not read: {0}")]
+    Exhausted(Exhaustion),
     /// The connection could not be made.
     #[error("cannot be reached at {address}: {reason}")]
     Unreachable {
@@ -216,7 +217,7 @@ impl NodeFailure {
             Self::HostsRefused(_) => FailureReason::HostsRefused,
             Self::KnownHosts(_) => FailureReason::KnownHostsUnusable,
             Self::AddressNotPermitted => FailureReason::AddressNotPermitted,
-            Self::OutOfDescriptors => FailureReason::OutOfDescriptors,
+            Self::Exhausted(_) => FailureReason::OutOfDescriptors,
             Self::Unreachable { .. } => FailureReason::Unreachable,
             Self::HostKey(failure) | Self::Withdrawn(Withdrawn { failure, .. }) => {
                 FailureReason::HostKey(failure.reason())
@@ -243,7 +244,7 @@ impl NodeFailure {
             | Self::HostsRefused(_)
             | Self::KnownHosts(_)
             | Self::AddressNotPermitted
-            | Self::OutOfDescriptors => FailureKind::Local,
+            | Self::Exhausted(_) => FailureKind::Local,
             // An operator has to act before any of the others can succeed.
             Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey => FailureKind::HostKey,
             // sshd counts an unfinished login as a failed one.

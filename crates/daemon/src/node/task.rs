@@ -306,13 +306,18 @@ impl<C: Connector> NodeTask<C> {
             NodeFailure::Unreachable { .. } => format!("node \"{}\"", self.name),
             _ => self.subject(),
         };
+        // The protocol's text has no remedy for it: the caller cannot do anything about it.
+        let remedy = match failure {
+            NodeFailure::Exhausted(exhaustion) => format!(": {}", exhaustion.remedy()),
+            _ => String::new(),
+        };
         // Warnings only for the first failure in a row and for those that need an operator: the
         // others would fill the log.
         let is_refusal = matches!(kind, FailureKind::HostKey | FailureKind::Refused);
         if self.backoff.failures() == 1 || is_refusal {
-            tracing::warn!("{subject} {failure}; next attempt {next}");
+            tracing::warn!("{subject} {failure}{remedy}; next attempt {next}");
         } else {
-            tracing::debug!("{subject} {failure}; next attempt {next}");
+            tracing::debug!("{subject} {failure}{remedy}; next attempt {next}");
         }
         let delay = (!wait.is_zero()).then(|| Delay {
             failure: failure.clone(),

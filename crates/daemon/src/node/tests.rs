@@ -13,6 +13,7 @@ use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::nodes::name::NodeName;
 use pulse_core::rpc::Retry;
+use pulse_files::Exhaustion;
 use pulse_trust::Check;
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
@@ -369,7 +370,7 @@ async fn change_lifts_one_delay() {
 #[tokio::test(start_paused = true)]
 async fn local_failure_has_no_delay() {
     let unreadable = || NodeFailure::KnownHosts("x".into());
-    let exhausted = || NodeFailure::OutOfDescriptors;
+    let exhausted = || NodeFailure::Exhausted(Exhaustion::Process);
     let failures = [
         unreadable(),
         NodeFailure::NoAddress,
@@ -390,7 +391,7 @@ async fn local_failure_keeps_the_wait() {
         Planned::NotOpened(key_refused()),
         Planned::NotOpened(key_refused()),
         Planned::NotOpened(NodeFailure::KnownHosts("x".into())),
-        Planned::NotOpened(NodeFailure::OutOfDescriptors),
+        Planned::NotOpened(NodeFailure::Exhausted(Exhaustion::Process)),
     ]);
     // As for `--retry`, which does not ask for the wait.
     for _ in 0..4 {
@@ -476,6 +477,23 @@ async fn log_has_the_attempts_address() {
     let lines = log.lines();
     let line = lines.iter().find(|line| line.contains("did not answer"));
     assert!(line.unwrap().contains("192.0.2.1:22"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn exhaustion_is_logged_with_its_remedy() {
+    for exhaustion in [Exhaustion::Process, Exhaustion::System, Exhaustion::Memory] {
+        let log = CapturedLog::start();
+        let failure = NodeFailure::Exhausted(exhaustion);
+        let fixture = Fixture::new([Planned::NotOpened(failure)]);
+        let failure = fixture.read().await.unwrap_err();
+        assert_eq!(failure.to_string(), format!("not read: {exhaustion}"));
+        let sentence = format!("{exhaustion}: {}", exhaustion.remedy());
+        let lines = log.lines();
+        assert!(
+            lines.iter().any(|line| line.contains(&sentence)),
+            "{lines:?}"
+        );
+    }
 }
 
 /// No loop of retries or of changes to a file goes beyond what sshd's penalties permit.

@@ -1,5 +1,6 @@
 //! Failures of `accept(2)`, for every kind of listening socket.
 
+use pulse_files::Exhaustion;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -67,11 +68,9 @@ impl AcceptFailures {
         let Some(left_out) = passed else {
             return;
         };
-        let remedy = if pulse_files::is_exhausted(error) {
-            ": raise LimitNOFILE= of the service"
-        } else {
-            ""
-        };
+        let remedy = Exhaustion::of(error).map_or_else(String::new, |exhaustion| {
+            format!(": {}", exhaustion.remedy())
+        });
         tracing::warn!(
             "cannot accept a connection on the {} socket: {error}{remedy}{}",
             self.socket,
