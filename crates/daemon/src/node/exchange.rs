@@ -94,6 +94,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The shortest interval of checks that found nothing out. A forced command that is slow runs once
 /// more for each, and may be expensive.
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);
+/// The interval after a check that was not answered: longer than connections last in practice.
+const NO_CHECK: Duration = Duration::from_hours(24);
 
 /// Bytes that SSH itself may need for an exchange and for keepalives after it.
 const PROTOCOL_BYTES: usize = 256 * 1024;
@@ -184,8 +186,15 @@ impl Session {
         // The task polls the reading before its own deadline, so that this one may be the same.
         let until = deadline.min(now + CHECK_TIMEOUT);
         let answer = timeout_at(until, self.run(Request::ForcedCommandCheck)).await;
-        let Ok(Ok(answer)) = answer else {
-            return Ok(sample);
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => return Ok(sample),
+            Err(_) => {
+                // The command still runs, in a session that the node counts: this connection gets
+                // no second one.
+                self.next_check = now + NO_CHECK;
+                return Ok(sample);
+            }
         };
         self.key_scope = key_scope(&answer, &self.user);
         match &self.key_scope {

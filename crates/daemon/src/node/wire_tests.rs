@@ -249,7 +249,7 @@ async fn check_never_costs_the_sample() {
 
 #[tokio::test]
 async fn open_check_is_repeated() {
-    let node = Node::new(Check::Hangs);
+    let node = Node::new(Check::Ends("", 1));
     let mut session = session(&node, true).await;
     for _ in 0..3 {
         read(&mut session, SECOND / 2).await.unwrap();
@@ -265,6 +265,20 @@ async fn open_check_is_repeated() {
         let is_refused = matches!(outcome, Err(NodeFailure::NoForcedCommand { .. }));
         assert_eq!((is_refused, node.checks()), (checks == 3, checks));
     }
+}
+
+/// Each such check leaves a session open on the node.
+#[tokio::test]
+async fn hung_check_is_not_repeated() {
+    let node = Node::new(Check::Hangs);
+    let mut session = session(&node, true).await;
+    for _ in 0..2 {
+        read(&mut session, SECOND / 2).await.unwrap();
+        tokio::time::pause();
+        tokio::time::advance(SECOND * 301).await;
+        tokio::time::resume();
+    }
+    assert_eq!(node.checks(), 1);
 }
 
 async fn login_failure(login_outcome: Login) -> NodeFailure {
