@@ -78,7 +78,7 @@ impl Storage for Scratch {
         Ok(())
     }
 
-    fn remove(&mut self, _name: &str) -> io::Result<()> {
+    fn remove(&mut self, _place: Dir, _name: &str) -> io::Result<()> {
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 use crate::regular::{
     RegularFile, identity, look_at, names_in, open_directory, open_with, with_path,
 };
-use crate::storage::{Dir, FileState, LIVE, Live, RESERVE, Storage};
+use crate::storage::{Dir, FileState, LIVE, Live, RESERVE, Storage, is_removed_on_nfs};
 use nix::sys::statvfs::statvfs;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -110,8 +110,18 @@ impl Storage for Directory {
         // Another program renamed the file, and only the inode tells its present name.
         for entry in fs::read_dir(&self.log)? {
             let entry = entry?;
-            if identity(&entry.metadata()?) == identity(&open) {
-                return Ok(Live::Renamed(entry.file_name().into_string().ok()));
+            let found = match entry.metadata() {
+                // It was removed or renamed since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                found => found?,
+            };
+            if identity(&found) == identity(&open) {
+                let name = entry.file_name().into_string().ok();
+                return Ok(match name {
+                    Some(name) if is_removed_on_nfs(&name) && is_taken => Live::Replaced,
+                    Some(name) if is_removed_on_nfs(&name) => Live::Gone,
+                    name => Live::Renamed(name),
+                });
             }
         }
         Ok(if is_taken {
@@ -179,10 +189,14 @@ impl Storage for Directory {
         sync_directory(&self.log)
     }
 
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        let path = self.log.join(name);
-        fs::remove_file(&path).map_err(|error| with_path(&path, error))?;
-        sync_directory(&self.log)
+    fn remove(&mut self, place: Dir, name: &str) -> io::Result<()> {
+        let directory = self.path(place);
+        let path = directory.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            removed => removed.map_err(|error| with_path(&path, error))?,
+        }
+        sync_directory(directory)
     }
 
     fn free(&self) -> io::Result<u64> {

@@ -30,7 +30,8 @@ pub enum PruneError {
     /// The segment is not an unbroken chain from the number in its name to the next file.
     #[error(
         "{segment} is not as it was written after record {seq}: `pulse-sensorctl audit verify` \
-         says how; it is kept until you have examined it and moved it away"
+         says how; no segment is removed until you have examined it and archived it by hand: stop \
+         the daemon, move the segment away, and start it again"
     )]
     Damaged {
         /// The segment's name.
@@ -41,7 +42,8 @@ pub enum PruneError {
     /// The seals in `audit.seals` do not lead to those of the segment.
     #[error(
         "{SEALS} does not lead to the seals of {segment}: `pulse-sensorctl audit verify` says \
-         what is wrong with it; put back the file that belongs to this log"
+         what is wrong with it; stop the daemon, put back the file that belongs to this log, and \
+         start it again"
     )]
     OtherSeals {
         /// The segment's name.
@@ -253,17 +255,27 @@ impl<S: Storage> Log<S> {
     /// # Errors
     /// [`PruneError`]; after [`PruneError::Log`] the log must [recover](Log::recover).
     pub fn prune(&mut self, now: Timestamp, reason: Reason) -> Result<PruneStep, PruneError> {
-        let step = self.prune_step(now, reason);
-        // Also after an error: a part may have been appended.
-        self.watch.learn(&self.storage, SEALS);
-        step
+        // What another program did to the kept seals is not taken for a step of this process.
+        let changed = self
+            .watch
+            .change_of(&self.storage, self.at.first, SEALS)
+            .map_err(PruneError::while_doing("look at audit.seals"))?;
+        match changed {
+            Some(changed) => Err(LogError::Disturbed(changed).into()),
+            None => self.prune_step(now, reason),
+        }
     }
 
     fn prune_step(&mut self, now: Timestamp, reason: Reason) -> Result<PruneStep, PruneError> {
         match std::mem::take(&mut self.pruning.stage) {
             Stage::Scanned(segment) => {
                 // Checked before the removal is put on record: it must be possible to finish it.
-                let kept = SealsFile::before(&mut self.storage, &segment, self.pruning.synced)?;
+                let kept = SealsFile::before(
+                    &mut self.storage,
+                    &mut self.watch,
+                    &segment,
+                    self.pruning.synced,
+                )?;
                 self.pruning.synced = None;
                 let scan = self.scan(&segment.name, segment.end.seq)?;
                 // An earlier attempt of this process may have put the removal on record already.
@@ -403,9 +415,10 @@ impl<S: Storage> Log<S> {
             // Noted before the append, and forgotten when it has succeeded: after an error the next
             // attempt cuts the file to this length.
             self.pruning.synced = Some(kept.length);
-            self.storage
-                .append_to(SEALS, &lines)
-                .map_err(PruneError::while_doing("append to audit.seals"))?;
+            let appended = self.storage.append_to(SEALS, &lines);
+            // Also after an error: a part may have been appended.
+            self.watch.learn(&self.storage, SEALS);
+            appended.map_err(PruneError::while_doing("append to audit.seals"))?;
             self.pruning.synced = None;
             kept.length += lines.len() as u64;
         }
@@ -414,10 +427,10 @@ impl<S: Storage> Log<S> {
 
     /// Removes the segment, and the files of torn bytes for which its records account.
     fn remove(&mut self, known: &ScannedSegment) -> Result<(), PruneError> {
-        self.storage
-            .remove(&known.name)
-            .map_err(PruneError::while_doing("remove the oldest segment"))?;
-        self.watch.learn(&self.storage, &known.name);
+        let removed = self.storage.remove(Dir::Log, &known.name);
+        // Also after an error: the sync of the directory comes after the removal.
+        self.watch.removed(&self.storage, &known.name);
+        removed.map_err(PruneError::while_doing("remove the oldest segment"))?;
         let names = self
             .storage
             .list(Dir::Log)
@@ -428,7 +441,7 @@ impl<S: Storage> Log<S> {
             |name: &&String| torn_before(name).is_some_and(|seq| seq <= known.end.seq);
         for torn in names.iter().filter(is_of_the_past) {
             self.storage
-                .remove(torn)
+                .remove(Dir::Log, torn)
                 .map_err(PruneError::while_doing("remove the oldest torn bytes"))?;
         }
         Ok(())

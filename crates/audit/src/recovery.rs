@@ -266,13 +266,12 @@ impl<S: Storage> Log<S> {
     fn continued(&mut self, now: Timestamp) -> Result<(), LogError> {
         self.is_rotating = false;
         if self.stopped.is_empty() {
-            self.watch.remounted(&self.storage);
             return Ok(());
         }
         // Before the seal: with the file, a start continues after the record that it names, and
         // needs the key of that time. What is after that record is the recovery's own.
         self.storage
-            .erase(Dir::State, STOP_FILE)
+            .remove(Dir::State, STOP_FILE)
             .map_err(LogError::while_doing("remove why the audit log stopped"))?;
         self.stopped.clear();
         self.learn_files()?;

@@ -183,6 +183,13 @@ pub(crate) fn with_path(path: &Path, error: io::Error) -> io::Error {
     with_name(&path.display().to_string(), error)
 }
 
+/// True when the process or the system has no file descriptor left.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let error = inner.map_or(error, |named: &Named| &named.error);
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 fn check(found: FileType) -> io::Result<()> {
     let what = match found {
         it if it.is_file() => return Ok(()),
@@ -272,5 +279,14 @@ mod tests {
         );
         let error = open_directory(&home.path().join("none")).unwrap_err();
         assert!(error.to_string().contains("none: "), "{error}");
+        for (number, expected) in [
+            (libc::EMFILE, true),
+            (libc::ENFILE, true),
+            (libc::EIO, false),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(is_out_of_descriptors(&error), expected);
+            assert_eq!(is_out_of_descriptors(&with_name("log", error)), expected);
+        }
     }
 }

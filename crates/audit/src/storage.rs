@@ -99,8 +99,8 @@ pub trait Storage {
     /// not exist, and syncs it. After an error any part may have been written.
     fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Removes a file of the log's directory.
-    fn remove(&mut self, name: &str) -> io::Result<()>;
+    /// Removes a file. No error if it does not exist.
+    fn remove(&mut self, place: Dir, name: &str) -> io::Result<()>;
 
     /// The free bytes of the log's disk.
     fn free(&self) -> io::Result<u64>;
@@ -108,7 +108,8 @@ pub trait Storage {
     /// Replaces a small file atomically.
     fn store(&mut self, place: Dir, name: &str, content: &[u8]) -> io::Result<()>;
 
-    /// Overwrites and removes a small file. No error if it does not exist.
+    /// Overwrites and removes a small file. No error if it does not exist. A crash in between
+    /// leaves a file of zeros.
     fn erase(&mut self, place: Dir, name: &str) -> io::Result<()>;
 
     /// Reserves `bytes` of the log's disk.
@@ -116,6 +117,11 @@ pub trait Storage {
 
     /// Frees the reserved space.
     fn release(&mut self) -> io::Result<()>;
+}
+
+/// True for the name that NFS gives to a file that was removed while it is open, until it is closed.
+pub(crate) fn is_removed_on_nfs(name: &str) -> bool {
+    name.starts_with(".nfs")
 }
 
 /// The name of the segment whose first record is `first`.

@@ -6,14 +6,20 @@
 //! or an operator accepts the loss on record. It never continues in silence, because a program
 //! that could remove a few records unnoticed could remove those that name it.
 
-use crate::storage::{Dir, FileState, LIVE, SEALS, Storage, segment_start, segments};
+use crate::regular::is_out_of_descriptors;
+use crate::storage::{
+    Dir, FileState, LIVE, SEALS, Storage, is_removed_on_nfs, segment_start, segments,
+};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 
 /// The most files in one report. A log of a year has about 500.
 const MAX_REPORTED: usize = 1000;
+/// The bytes at the end of a file by which it is known when its inode number is another: more
+/// than the hash with which each record ends.
+const TAIL_BYTES: u64 = 160;
 
 /// The change of a file by another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -106,38 +112,100 @@ impl ChangedFile {
     }
 }
 
-/// The files of the log besides the live one, as the writer left them.
+/// A file as the writer left it.
+#[derive(Debug)]
+struct Known {
+    state: FileState,
+    /// Its last bytes, with the hash of the last record, which covers all records before.
+    tail: Vec<u8>,
+}
+
+impl Known {
+    fn of(storage: &impl Storage, name: &str) -> io::Result<Self> {
+        let state = storage.state(name)?;
+        let from = state.length.saturating_sub(TAIL_BYTES);
+        let mut tail = vec![0; usize::try_from(state.length - from).unwrap_or(0)];
+        let read = storage.read_at(name, from, &mut tail)?;
+        tail.truncate(read);
+        Ok(Self { state, tail })
+    }
+
+    /// The change of the file that has the name now. [`Change::Removed`] when none has it.
+    fn change(&mut self, storage: &impl Storage, name: &str) -> io::Result<Option<Change>> {
+        use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
+        let found = match storage.state(name) {
+            Ok(found) if found == self.state => return Ok(None),
+            Ok(found) => found,
+            Err(error) if error.kind() == NotFound => return Ok(Some(Change::Removed)),
+            // A directory, a link or a FIFO has its name.
+            Err(error) if error.kind() == InvalidInput => return Ok(Some(Change::Replaced)),
+            Err(error) => return Err(error),
+        };
+        if found.identity == self.state.identity {
+            let is_cut = found.length < self.state.length;
+            return Ok(Some(if is_cut {
+                Change::Cut
+            } else {
+                Change::Extended
+            }));
+        }
+        if found.length != self.state.length {
+            return Ok(Some(Change::Replaced));
+        }
+        // The inode number of a file can change without any other program's doing: on FUSE, vfat
+        // and CIFS, and the device number with each mount. The content decides then.
+        match Self::of(storage, name) {
+            Ok(now) if now.state.length == self.state.length && now.tail == self.tail => {
+                *self = now;
+                Ok(None)
+            }
+            // Without a descriptor the file cannot be read; the next check compares it again.
+            Err(error) if is_out_of_descriptors(&error) => Ok(None),
+            Ok(_) => Ok(Some(Change::Replaced)),
+            // The file that has its name now is another user's, or none.
+            Err(error) if matches!(error.kind(), InvalidInput | NotFound | PermissionDenied) => {
+                Ok(Some(Change::Replaced))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The files of the log besides the live one, as the writer left them. None for a file that this
+/// process has changed and could not look at since: the next check takes it as it is.
 #[derive(Debug, Default)]
-pub(crate) struct Watch(BTreeMap<String, FileState>);
+pub(crate) struct Watch(BTreeMap<String, Option<Known>>);
 
 impl Watch {
     /// The segments and kept seals that are there now.
     pub(crate) fn of(storage: &impl Storage) -> io::Result<Self> {
+        use io::ErrorKind::{InvalidInput, NotFound};
         let mut watch = Self::default();
-        for name in segments(&storage.list(Dir::Log)?) {
-            watch.learn(storage, &name);
+        let mut names = segments(&storage.list(Dir::Log)?);
+        names.push(SEALS.to_owned());
+        for name in names {
+            let known = Known::of(storage, &name);
+            // What is no file was none of ours when the log was opened.
+            if !matches!(&known, Err(error) if matches!(error.kind(), InvalidInput | NotFound)) {
+                watch.0.insert(name, known.ok());
+            }
         }
-        watch.learn(storage, SEALS);
         Ok(watch)
     }
 
     /// Takes a file as it is now, after this process has changed it.
     pub(crate) fn learn(&mut self, storage: &impl Storage, name: &str) {
-        match storage.state(name) {
-            Ok(found) => drop(self.0.insert(name.to_owned(), found)),
-            Err(_) => drop(self.0.remove(name)),
-        }
+        self.0
+            .insert(name.to_owned(), Known::of(storage, name).ok());
     }
 
-    /// Takes the files that have the length that they had: after a failure the file system may
-    /// have been mounted again, with another device number.
-    pub(crate) fn remounted(&mut self, storage: &impl Storage) {
-        for (name, known) in &mut self.0 {
-            if let Ok(found) = storage.state(name)
-                && found.length == known.length
-            {
-                *known = found;
-            }
+    /// Forgets a file that this process has removed, or tried to: a removal can fail after the
+    /// name is gone.
+    pub(crate) fn removed(&mut self, storage: &impl Storage, name: &str) {
+        match storage.state(name) {
+            Ok(_) => (),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(self.0.remove(name)),
+            Err(_) => drop(self.0.insert(name.to_owned(), None)),
         }
     }
 
@@ -145,49 +213,64 @@ impl Watch {
     ///
     /// Errors are the operating system's.
     pub(crate) fn changes(
-        &self,
+        &mut self,
         storage: &impl Storage,
         live_first: u64,
     ) -> io::Result<Vec<ChangedFile>> {
-        if self.0.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names = storage.list(Dir::Log)?;
-        let mut changed = Vec::new();
-        for (name, known) in &self.0 {
-            let change = match storage.state(name) {
-                Ok(found) if found == *known => continue,
-                Ok(found) if found.identity != known.identity => Change::Replaced,
-                Ok(found) if found.length < known.length => Change::Cut,
-                Ok(_) => Change::Extended,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // Only here all files are looked at: the inode tells the present name.
-                    let is_it = |name: &String| {
-                        storage
-                            .state(name)
-                            .is_ok_and(|found| found.identity == known.identity)
-                    };
-                    if names.iter().any(is_it) {
-                        Change::Renamed
-                    } else {
-                        Change::Removed
-                    }
-                }
-                // A directory, a link or a FIFO has its name.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => Change::Replaced,
-                Err(error) => return Err(error),
+        self.changes_among(storage, live_first, |_| true)
+    }
+
+    /// As [`Watch::changes`], of one file.
+    pub(crate) fn change_of(
+        &mut self,
+        storage: &impl Storage,
+        live_first: u64,
+        name: &str,
+    ) -> io::Result<Option<ChangedFile>> {
+        let changed = self.changes_among(storage, live_first, |other| other == name)?;
+        Ok(changed.into_iter().next())
+    }
+
+    fn changes_among(
+        &mut self,
+        storage: &impl Storage,
+        live_first: u64,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> io::Result<Vec<ChangedFile>> {
+        let mut changes = Vec::new();
+        // Only a missing file needs the directory's list, and so a descriptor.
+        let mut present = None;
+        for (name, entry) in self.0.iter_mut().filter(|(name, _)| is_wanted(name)) {
+            let Some(known) = entry else {
+                *entry = Known::of(storage, name).ok();
+                continue;
             };
-            if changed.len() < MAX_REPORTED {
-                changed.push(ChangedFile {
-                    file: name.clone(),
-                    change,
-                    records: self.records(name, live_first),
-                    length: known.length,
-                    is_recorded: false,
-                });
+            let Some(mut change) = known.change(storage, name)? else {
+                continue;
+            };
+            if change == Change::Removed {
+                if present.is_none() {
+                    present = Some(identities(storage)?);
+                }
+                let identity = &known.state.identity;
+                if present.as_ref().is_some_and(|all| all.contains(identity)) {
+                    change = Change::Renamed;
+                }
+            }
+            if changes.len() < MAX_REPORTED {
+                changes.push((name.clone(), change, known.state.length));
             }
         }
-        Ok(changed)
+        let changed = changes
+            .into_iter()
+            .map(|(file, change, length)| ChangedFile {
+                records: self.records(&file, live_first),
+                file,
+                change,
+                length,
+                is_recorded: false,
+            });
+        Ok(changed.collect())
     }
 
     /// The records of a segment: it ends before the next one.
@@ -197,4 +280,16 @@ impl Watch {
         let next = others.filter(|other| *other > first).min();
         Some((first, next.unwrap_or(live_first).saturating_sub(1)))
     }
+}
+
+/// The identities of all files in the log's directory: they tell a file's present name.
+fn identities(storage: &impl Storage) -> io::Result<BTreeSet<(u64, u64)>> {
+    let names = match storage.list(Dir::Log) {
+        // The file is missing in any case; only its new name is not known.
+        Err(error) if is_out_of_descriptors(&error) => Vec::new(),
+        names => names?,
+    };
+    let named = names.iter().filter(|name| !is_removed_on_nfs(name));
+    let found = named.filter_map(|name| storage.state(name).ok());
+    Ok(found.map(|found| found.identity).collect())
 }

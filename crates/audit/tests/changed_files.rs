@@ -335,3 +335,14 @@ fn a_removed_reserve_is_made_again() {
     until(place.writer(), |_| place.path("audit.reserve").exists());
     assert_eq!(place.writer().health().changes, 0);
 }
+
+#[test]
+fn a_live_file_removed_on_nfs_is_gone() {
+    let place = Place::with(Settings {
+        rotation_grace: Duration::from_secs(3600),
+        ..settings()
+    });
+    // The name that the client gives to an open file when it is removed.
+    fs::rename(place.path(LIVE), place.path(".nfs0000000000000001")).unwrap();
+    assert_eq!(place.told()[0].change, Change::Removed);
+}

@@ -398,7 +398,10 @@ fn foreign_seals_stop_pruning() {
     for kept in [theirs[..1].concat(), theirs.concat(), b"rubbish\n".to_vec()] {
         let (disk, mut log, _) = log_of(3);
         prune_one(&mut log);
+        drop(log);
+        // While no daemon runs: a running one would stop for it.
         disk.disk.lock().unwrap().create_log_file(SEALS, &kept);
+        let mut log = Log::open(disk.clone(), settings(), at(600)).unwrap();
         let before = disk.disk.lock().unwrap().log();
         let error = prune(&mut log, 1000, &at_most(1), &[]).unwrap_err();
         assert!(matches!(error, PruneError::OtherSeals { .. }), "{error}");

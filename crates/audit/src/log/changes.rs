@@ -14,7 +14,7 @@ impl<S: Storage> Log<S> {
     ///
     /// # Errors
     /// [`LogError`] when they cannot be looked at.
-    pub fn changes(&self) -> Result<Vec<ChangedFile>, LogError> {
+    pub fn changes(&mut self) -> Result<Vec<ChangedFile>, LogError> {
         let live = self.change_of(&self.live()?, self.at.length);
         let others = self
             .watch

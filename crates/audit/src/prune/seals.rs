@@ -9,6 +9,7 @@ use super::scan::Seal;
 use super::{PruneError, ScannedSegment};
 use crate::line::RecordLine;
 use crate::storage::{SEALS, Storage};
+use crate::watch::Watch;
 use std::io;
 
 /// More bytes than a crash can leave incomplete at the end: the seals of one slice, and a torn
@@ -43,13 +44,14 @@ impl SealsFile {
     /// [`PruneError`], also when the last seal does not lead to the segment.
     pub(super) fn before(
         storage: &mut impl Storage,
+        watch: &mut Watch,
         segment: &ScannedSegment,
         synced: Option<u64>,
     ) -> Result<Self, PruneError> {
         if let Some(synced) = synced
             && length(storage)? > synced
         {
-            cut(storage, synced)?;
+            cut(storage, watch, synced)?;
         }
         let end = End::read(storage)?;
         let (first, Some(last)) = (segment.first_seal, end.last) else {
@@ -57,7 +59,12 @@ impl SealsFile {
             // segment that begins with record 1.
             let is_new = segment.first == 1 || end.whole == end.length;
             return if segment.first_seal.is_none() || (is_new && end.whole == 0) {
-                end.cut(storage, segment.first_seal.is_some(), Overlap::Before)
+                end.cut(
+                    storage,
+                    watch,
+                    segment.first_seal.is_some(),
+                    Overlap::Before,
+                )
             } else {
                 Err(segment.other_seals())
             };
@@ -79,7 +86,7 @@ impl SealsFile {
                 .then_some(Overlap::Before),
         };
         match overlap {
-            Some(overlap) => end.cut(storage, first.is_some(), overlap),
+            Some(overlap) => end.cut(storage, watch, first.is_some(), overlap),
             None => Err(segment.other_seals()),
         }
     }
@@ -140,12 +147,13 @@ impl End {
     fn cut(
         self,
         storage: &mut impl Storage,
+        watch: &mut Watch,
         is_wanted: bool,
         overlap: Overlap,
     ) -> Result<SealsFile, PruneError> {
         // Without a seal to append, incomplete lines are left to the next removal.
         if is_wanted && self.whole < self.length {
-            cut(storage, self.whole)?;
+            cut(storage, watch, self.whole)?;
         }
         Ok(SealsFile {
             overlap,
@@ -161,10 +169,10 @@ fn length(storage: &impl Storage) -> Result<u64, PruneError> {
     }
 }
 
-fn cut(storage: &mut impl Storage, length: u64) -> Result<(), PruneError> {
-    storage
-        .cut(SEALS, length)
-        .map_err(PruneError::while_doing("cut torn bytes off audit.seals"))
+fn cut(storage: &mut impl Storage, watch: &mut Watch, length: u64) -> Result<(), PruneError> {
+    let outcome = storage.cut(SEALS, length);
+    watch.learn(storage, SEALS);
+    outcome.map_err(PruneError::while_doing("cut torn bytes off audit.seals"))
 }
 
 /// The last line that is a seal, and the offset of its end.

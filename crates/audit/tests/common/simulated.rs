@@ -22,6 +22,7 @@ pub struct File {
 }
 
 pub const EIO: i32 = 5;
+pub const EMFILE: i32 = 24;
 pub const ENOSPC: i32 = 28;
 pub const EROFS: i32 = 30;
 
@@ -53,6 +54,8 @@ pub struct Disk {
     pub dead: bool,
     /// Only fdatasync(2) of the live file fails, with EIO.
     pub sync_fails: bool,
+    /// No file can be opened, and no directory be listed.
+    pub no_descriptors: bool,
     /// How often the space was reserved.
     pub reservations: u64,
     /// Files cannot be cut or renamed (`chattr +a`).
@@ -299,6 +302,9 @@ impl Storage for Simulated {
     fn list(&self, place: Dir) -> io::Result<Vec<String>> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
+        if disk.no_descriptors {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
         let wanted = key(place, "").0;
         let names = disk.files.keys().filter(|(place, _)| *place == wanted);
         Ok(names.map(|(_, name)| name.clone()).collect())
@@ -314,6 +320,9 @@ impl Storage for Simulated {
     fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
+        if disk.no_descriptors {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
         let inode = disk.inode(Dir::Log, name)?;
         let content = &disk.inodes[&inode].seen;
         let offset = usize::try_from(offset).unwrap().min(content.len());
@@ -358,11 +367,10 @@ impl Storage for Simulated {
         after(go)
     }
 
-    fn remove(&mut self, name: &str) -> io::Result<()> {
+    fn remove(&mut self, place: Dir, name: &str) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let go = disk.operation()?;
-        disk.inode(Dir::Log, name)?;
-        disk.files.remove(&key(Dir::Log, name));
+        disk.files.remove(&key(place, name));
         after(go)
     }
 
@@ -381,6 +389,13 @@ impl Storage for Simulated {
 
     fn erase(&mut self, place: Dir, name: &str) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
+        let go = disk.operation()?;
+        let Ok(inode) = disk.inode(place, name) else {
+            return after(go);
+        };
+        disk.inodes.get_mut(&inode).unwrap().seen.fill(0);
+        after(go)?;
+        // A crash can come between the zeros and the removal.
         let go = disk.operation()?;
         disk.files.remove(&key(place, name));
         after(go)

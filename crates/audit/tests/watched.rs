@@ -1,0 +1,187 @@
+//! What counts as a change of the log's files by another program, and what does not: the log's own
+//! removals, errors, a lack of file descriptors, and inode numbers that are not stable.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
+use common::{at, at_most, prune, settings, write};
+use pulse_audit::{Change, Dir, Log, LogError, PruneError, PruneStatus, RecoveryReason, SEALS};
+
+const SEGMENT: &str = "audit.log-000000000001";
+
+/// A log of this many segments, each with seals, and a live file.
+fn log_of(segments: u64) -> (Simulated, Log<Simulated>) {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    for segment in 0..segments {
+        write(&mut log, segment * 10, "x");
+        log.rotate(at(segment * 10 + 5)).unwrap();
+    }
+    log.seal(at(segments * 10)).unwrap();
+    (disk, log)
+}
+
+fn changes(log: &mut Log<Simulated>) -> Vec<(String, Change)> {
+    let changed = log.changes().unwrap().into_iter();
+    changed.map(|one| (one.file, one.change)).collect()
+}
+
+fn content(disk: &Simulated, name: &str) -> Vec<u8> {
+    disk.disk.lock().unwrap().content(Dir::Log, name).unwrap()
+}
+
+fn change(disk: &Simulated, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut inner = disk.disk.lock().unwrap();
+    let inode = inner.files[&(0, name.to_owned())];
+    change(&mut inner.inodes.get_mut(&inode).unwrap().seen);
+}
+
+/// The name becomes that of another file with this content.
+fn replace(disk: &Simulated, name: &str, content: &[u8]) {
+    disk.disk.lock().unwrap().create_log_file(name, content);
+}
+
+#[test]
+fn own_removal_is_no_change() {
+    let mut removals = 0;
+    for fault in [EIO, EROFS, ENOSPC].map(|error| [Fault::Before(error), Fault::After(error)]) {
+        for (fault, operation) in fault
+            .into_iter()
+            .flat_map(|one| (0..60).map(move |at| (one, at)))
+        {
+            let (disk, mut log) = log_of(3);
+            {
+                let mut inner = disk.disk.lock().unwrap();
+                inner.fault = Some((inner.operations + operation, 1, fault));
+                inner.seed = operation;
+            }
+            let outcome = prune(&mut log, 100, &at_most(1), &[]);
+            disk.disk.lock().unwrap().fault = None;
+            let what = format!("{fault:?} at {operation}: {outcome:?}");
+            if let Err(PruneError::Log(_)) = outcome {
+                log.recover(at(101), RecoveryReason::Resumption(0)).unwrap();
+            }
+            assert_eq!(changes(&mut log), [], "{what}");
+            removals += prune(&mut log, 102, &at_most(1), &[]).unwrap().len();
+            assert_eq!(changes(&mut log), [], "{what}");
+        }
+    }
+    assert!(removals > 300, "{removals}");
+}
+
+#[test]
+fn a_failed_removal_forgets_nothing() {
+    let (disk, mut log) = log_of(2);
+    // Each step of the removal fails, with the segment still there.
+    for operation in 0..60 {
+        let mut inner = disk.disk.lock().unwrap();
+        inner.fault = Some((inner.operations + operation, 1000, Fault::Before(EIO)));
+        drop(inner);
+        let _ = prune(&mut log, 100, &at_most(1), &[]);
+        disk.disk.lock().unwrap().fault = None;
+        let _ = log.recover(at(101), RecoveryReason::Resumption(0));
+        if !disk
+            .disk
+            .lock()
+            .unwrap()
+            .files
+            .contains_key(&(0, SEGMENT.to_owned()))
+        {
+            break;
+        }
+        let inode = disk
+            .disk
+            .lock()
+            .unwrap()
+            .files
+            .remove(&(0, SEGMENT.to_owned()));
+        let removed = [(SEGMENT.to_owned(), Change::Removed)];
+        assert_eq!(changes(&mut log), removed, "{operation}");
+        let mut inner = disk.disk.lock().unwrap();
+        inner.files.insert((0, SEGMENT.to_owned()), inode.unwrap());
+    }
+}
+
+#[test]
+fn changed_seals_stop_a_removal() {
+    let (disk, mut log) = log_of(3);
+    prune(&mut log, 100, &at_most(4000), &[]).unwrap();
+    let reason = loop {
+        match log.prune_status(at(100), &at_most(1), &[]).unwrap() {
+            PruneStatus::Reading => (),
+            PruneStatus::Due(reason) => break reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    change(&disk, SEALS, |content| content.extend(b"x"));
+    let outcome = log.prune(at(100), reason);
+    assert!(
+        matches!(&outcome, Err(PruneError::Log(LogError::Disturbed(one)))
+            if one.file == SEALS && one.change == Change::Extended),
+        "{outcome:?}"
+    );
+    assert_eq!(changes(&mut log), [(SEALS.to_owned(), Change::Extended)]);
+    change(&disk, SEALS, |content| drop(content.pop()));
+    assert_eq!(changes(&mut log), []);
+    log.prune(at(100), reason).unwrap();
+}
+
+#[test]
+fn files_are_watched_without_descriptors() {
+    let (disk, mut log) = log_of(2);
+    disk.disk.lock().unwrap().no_descriptors = true;
+    assert_eq!(changes(&mut log), []);
+    // With another inode number the content decides, which cannot be read now.
+    replace(&disk, SEGMENT, &content(&disk, SEGMENT));
+    assert_eq!(changes(&mut log), []);
+    change(&disk, SEGMENT, |content| drop(content.pop()));
+    assert_eq!(changes(&mut log), [(SEGMENT.to_owned(), Change::Replaced)]);
+    let file = disk
+        .disk
+        .lock()
+        .unwrap()
+        .files
+        .remove(&(0, SEGMENT.to_owned()));
+    assert_eq!(changes(&mut log), [(SEGMENT.to_owned(), Change::Removed)]);
+    disk.disk.lock().unwrap().no_descriptors = false;
+    let mut inner = disk.disk.lock().unwrap();
+    inner
+        .files
+        .insert((0, "elsewhere".to_owned()), file.unwrap());
+}
+
+#[test]
+fn inode_numbers_may_change() {
+    let (disk, mut log) = log_of(2);
+    let whole = content(&disk, SEGMENT);
+    for _ in 0..3 {
+        replace(&disk, SEGMENT, &whole);
+        assert_eq!(changes(&mut log), []);
+    }
+    let mut other = whole.clone();
+    let end = other.len() - 5;
+    other[end] ^= 1;
+    let replaced = [(SEGMENT.to_owned(), Change::Replaced)];
+    for content in [&other, &whole[1..]] {
+        replace(&disk, SEGMENT, content);
+        assert_eq!(changes(&mut log), replaced);
+    }
+    replace(&disk, SEGMENT, &whole);
+    assert_eq!(changes(&mut log), []);
+}
+
+#[test]
+fn nfs_names_are_those_of_removed_files() {
+    let (disk, mut log) = log_of(1);
+    for (name, change) in [("elsewhere", Change::Renamed), (".nfs01", Change::Removed)] {
+        let mut inner = disk.disk.lock().unwrap();
+        let inode = inner.files.remove(&(0, SEGMENT.to_owned())).unwrap();
+        inner.files.insert((0, name.to_owned()), inode);
+        drop(inner);
+        assert_eq!(changes(&mut log), [(SEGMENT.to_owned(), change)]);
+        let mut inner = disk.disk.lock().unwrap();
+        inner.files.remove(&(0, name.to_owned()));
+        inner.files.insert((0, SEGMENT.to_owned()), inode);
+    }
+}
