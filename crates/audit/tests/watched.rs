@@ -5,8 +5,10 @@
 mod common;
 
 use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
-use common::{at, at_most, prune, settings, write};
-use pulse_audit::{Change, Dir, Log, LogError, PruneError, PruneStatus, RecoveryReason, SEALS};
+use common::{at, at_most, prune, sample, settings, write};
+use pulse_audit::{
+    Change, Dir, LIVE, Log, LogError, PruneError, PruneStatus, RecoveryReason, SEALS,
+};
 
 const SEGMENT: &str = "audit.log-000000000001";
 
@@ -184,4 +186,70 @@ fn nfs_names_are_those_of_removed_files() {
         inner.files.remove(&(0, name.to_owned()));
         inner.files.insert((0, SEGMENT.to_owned()), inode);
     }
+}
+
+/// The names of the files that begin so.
+fn named(disk: &Simulated, prefix: &str) -> Vec<String> {
+    let inner = disk.disk.lock().unwrap();
+    let names = inner.files.keys().map(|(_, name)| name.clone());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
+/// Puts a file in the place of the live one, and accepts the loss.
+fn displace(content: &[u8]) -> Simulated {
+    let (disk, mut log) = log_of(1);
+    replace(&disk, LIVE, content);
+    let changed = log.changes().unwrap();
+    assert_eq!(changed[0].change, Change::Replaced);
+    let seq = log.head().seq;
+    let by = RecoveryReason::Acceptance {
+        by: "control:0",
+        refused: 0,
+    };
+    log.recover(at(50), by).unwrap();
+    assert!(log.head().seq > seq);
+    write(&mut log, 51, "after");
+    disk
+}
+
+#[test]
+fn only_the_live_files_own_number_names_a_segment() {
+    let own = log_of(1).0;
+    let (own, segments) = (content(&own, LIVE), named(&own, "audit.log-"));
+    let [line, cut] = [&common::lines(&own)[0], &own[..own.len() / 2]];
+    let first: u64 = common::forger::value(std::str::from_utf8(line).unwrap(), "seq")
+        .parse()
+        .unwrap_or_default();
+    assert!(first > 1);
+    let disk = displace(cut);
+    assert_eq!(named(&disk, "audit.log-").len(), segments.len() + 1);
+    assert_eq!(named(&disk, "audit.log.displaced-").len(), 0);
+    // Another log's live file begins with another number.
+    let stray = sample(2, 2, 9, "stray");
+    let disk = displace(&stray.files[1].1);
+    assert_eq!(named(&disk, "audit.log-"), segments);
+    assert_eq!(named(&disk, "audit.log.displaced-").len(), 1);
+}
+
+#[test]
+fn more_than_one_write_is_displaced() {
+    // Another log's file that begins with the number of this one's next record.
+    let next = log_of(1).1.head().seq + 1;
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    while log.head().seq + 3 < next {
+        write(&mut log, 1, "x");
+    }
+    log.rotate(at(2)).unwrap();
+    for _ in 0..6000 {
+        write(&mut log, 3, "x");
+    }
+    let large = content(&disk, LIVE);
+    assert!(large.len() > 3 << 19, "{}", large.len());
+    assert!(
+        large.starts_with(format!(r#"{{"seq":{next},"#).as_bytes()),
+        "{next}"
+    );
+    let disk = displace(&large);
+    assert_eq!(named(&disk, "audit.log.displaced-").len(), 1);
 }
