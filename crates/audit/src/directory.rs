@@ -239,8 +239,12 @@ impl Storage for Directory {
 
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         let path = self.log.join(RESERVE);
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.len() == bytes) {
+        if look_at(&path).is_ok_and(|found| found.len() == bytes) {
             return Ok(());
+        }
+        // A link or a FIFO in its place would keep the log from resuming after each failure.
+        if look_at(&path).is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
+            fs::remove_file(&path)?;
         }
         let written = write_zeros(&create(&path, LOG_MODE)?, bytes);
         if written.is_err() {

@@ -346,3 +346,41 @@ fn a_live_file_removed_on_nfs_is_gone() {
     fs::rename(place.path(LIVE), place.path(".nfs0000000000000001")).unwrap();
     assert_eq!(place.told()[0].change, Change::Removed);
 }
+
+/// As logrotate does it with `create`.
+#[test]
+fn a_signal_continues_in_a_created_file() {
+    for name in ["audit.log-000000000005", "audit.log.1"] {
+        let place = Place::with(Settings {
+            rotation_grace: Duration::from_secs(3600),
+            ..settings()
+        });
+        fs::rename(place.path(LIVE), place.path(name)).unwrap();
+        fs::write(place.path(LIVE), "").unwrap();
+        place.writer().reopen();
+        until(place.writer(), |health| {
+            health.failures == 1 && health.available
+        });
+        record(place.writer()).unwrap();
+        assert!(!place.read(LIVE).is_empty(), "{name}");
+        assert_eq!(place.writer().health().changes, 0, "{name}");
+        place.writer().stop();
+        let verdict = place.verified().verdict;
+        assert_eq!(
+            verdict == Verdict::Intact,
+            name != "audit.log.1",
+            "{verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn a_replaced_reserve_is_made_again() {
+    let mut place = Place::new();
+    place.stop();
+    let reserve = place.path("audit.reserve");
+    fs::remove_file(&reserve).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &reserve).unwrap();
+    place.start(settings()).unwrap();
+    assert!(fs::symlink_metadata(reserve).unwrap().is_file());
+}
