@@ -26,8 +26,8 @@ pub struct Settings {
     /// The time for a rotation by another program, from the rename to the signal. `audit rotate`
     /// and logrotate send it within milliseconds.
     pub rotation_grace: Duration,
-    /// The delay before writing is tried again after a failure. It doubles with each attempt, up
-    /// to four times this: a failure that is over is noticed within that time.
+    /// The delay before writing is tried again after a failure. It doubles once: a
+    /// failure that is over is noticed within twice this.
     pub retry_after: Duration,
     /// The longest time that stopping waits for the writing thread.
     pub stop_timeout: Duration,

@@ -21,7 +21,7 @@ const ROTATION_RETRY: Duration = Duration::from_secs(3600);
 
 /// The longest delay between two retries, in delays before the first one. Short, because a
 /// failure that is over is noticed within it; longer than the first, because each retry writes.
-const MAX_BACKOFF: u32 = 4;
+const MAX_BACKOFF: u32 = 2;
 
 /// The interval between records of dropped notes: when notes come faster than the disk writes
 /// them, each write would have one.
