@@ -6,9 +6,11 @@ mod common;
 
 use common::log::Home;
 use common::{Run, Script, Scripted};
-use pulse_audit::{Directory, Settings, Writer};
+use pulse_audit::{Directory, LIVE, Settings, Writer};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
 use std::time::Duration;
 
 const SEGMENT: &str = "audit.log-000000000001";
@@ -59,6 +61,34 @@ fn a_stopped_log_continues() {
     for part in ["there is no loss to accept", "audit verify"] {
         assert!(again.errors.contains(part), "{part}: {}", again.errors);
     }
+}
+
+/// Another program may have put it there, so its owner is not the one whose rights are used.
+#[test]
+fn the_live_files_owner_is_not_trusted() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can give files away");
+        return;
+    }
+    let home = stopped();
+    let (log, state) = (home.log(), home.state());
+    let give = |path: &Path, owner| chown(path, Some(owner), Some(owner)).unwrap();
+    for directory in [&log, &state] {
+        for file in fs::read_dir(directory).unwrap() {
+            give(&file.unwrap().path(), 1234);
+        }
+    }
+    give(&state, 1234);
+    give(&log.join(LIVE), 4321);
+    for (path, mode) in [
+        (log.parent().unwrap(), 0o755),
+        (&log, 0o777),
+        (&log.join(LIVE), 0o666),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let run = accept(&home, &[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
 }
 
 #[test]

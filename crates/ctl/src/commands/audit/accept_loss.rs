@@ -160,10 +160,11 @@ fn ask(client: &Client) -> Result<Vec<LostFile>, Box<dyn CommandError>> {
 fn alone(place: WritableLog) -> Result<Option<Vec<LostFile>>, Box<dyn CommandError>> {
     let (log, state) = (&place.directory, &place.state);
     let not_root = |path: &Path| Owner::of_nearest(path).filter(|owner| owner.uid != 0);
-    // As for a rotation: the directory may be root's with files of the daemon's.
+    // As for a rotation: the directory may be root's with files of the daemon's. The live file
+    // comes last, because it may be the one that another user has put there.
     let owner = not_root(log)
-        .or_else(|| not_root(&log.join(LIVE)))
-        .or_else(|| not_root(state));
+        .or_else(|| not_root(state))
+        .or_else(|| not_root(&log.join(LIVE)));
     let accept = || -> Result<Option<Vec<LostFile>>, Box<dyn CommandError>> {
         let storage = match Directory::lock(log, state) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
