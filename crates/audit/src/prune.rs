@@ -30,8 +30,8 @@ pub enum PruneError {
     /// The segment is not an unbroken chain from the number in its name to the next file.
     #[error(
         "{segment} is not as it was written after record {seq}: `pulse-sensorctl audit verify` \
-         says how; no segment is removed until you have examined it and archived it by hand: stop \
-         the daemon, move the segment away, and start it again"
+         says how; no segment is removed until you have examined it, stopped the daemon, and \
+         moved it away"
     )]
     Damaged {
         /// The segment's name.
