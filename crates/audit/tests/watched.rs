@@ -124,7 +124,9 @@ fn changed_seals_stop_a_removal() {
         "{outcome:?}"
     );
     assert_eq!(changes(&mut log), [(SEALS.to_owned(), Change::Extended)]);
-    change(&disk, SEALS, |content| drop(content.pop()));
+    change(&disk, SEALS, |content| {
+        content.truncate(content.len() - 1);
+    });
     assert_eq!(changes(&mut log), []);
     log.prune(at(100), reason).unwrap();
 }
@@ -137,7 +139,9 @@ fn files_are_watched_without_descriptors() {
     // With another inode number the content decides, which cannot be read now.
     replace(&disk, SEGMENT, &content(&disk, SEGMENT));
     assert_eq!(changes(&mut log), []);
-    change(&disk, SEGMENT, |content| drop(content.pop()));
+    change(&disk, SEGMENT, |content| {
+        content.truncate(content.len() - 1);
+    });
     assert_eq!(changes(&mut log), [(SEGMENT.to_owned(), Change::Replaced)]);
     let file = disk
         .disk
@@ -197,8 +201,12 @@ fn named(disk: &Simulated, prefix: &str) -> Vec<String> {
 
 /// Puts a file in the place of the live one, and accepts the loss.
 fn displace(content: &[u8]) -> Simulated {
-    let (disk, mut log) = log_of(1);
+    let (disk, log) = log_of(1);
     replace(&disk, LIVE, content);
+    accept(disk, log)
+}
+
+fn accept(disk: Simulated, mut log: Log<Simulated>) -> Simulated {
     let changed = log.changes().unwrap();
     assert_eq!(changed[0].change, Change::Replaced);
     let seq = log.head().seq;
@@ -252,4 +260,14 @@ fn more_than_one_write_is_displaced() {
     );
     let disk = displace(&large);
     assert_eq!(named(&disk, "audit.log.displaced-").len(), 1);
+}
+
+#[test]
+fn a_link_that_cannot_be_renamed_is_removed() {
+    let (disk, log) = log_of(1);
+    replace(&disk, LIVE, b"elsewhere");
+    disk.disk.lock().unwrap().live_is_a_link = true;
+    let disk = accept(disk, log);
+    assert!(content(&disk, LIVE).starts_with(b"{"));
+    assert_eq!(named(&disk, "audit.log.displaced-").len(), 0);
 }

@@ -58,6 +58,8 @@ pub struct Disk {
     pub no_descriptors: bool,
     /// How often the space was reserved.
     pub reservations: u64,
+    /// The live file's name is that of a link, which this process may remove and not rename.
+    pub live_is_a_link: bool,
     /// Files cannot be cut or renamed (`chattr +a`).
     pub append_only: bool,
     pub seed: u64,
@@ -118,6 +120,13 @@ impl Disk {
             .get(&key(place, name))
             .copied()
             .ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn check_regular(&self, name: &str) -> io::Result<()> {
+        if self.live_is_a_link && name == LIVE {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        Ok(())
     }
 
     fn create(&mut self, place: Dir, name: &str, content: &[u8]) {
@@ -269,7 +278,7 @@ impl Storage for Simulated {
 
     fn rename_live(&mut self, name: &str) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
-        if disk.append_only {
+        if disk.append_only || disk.live_is_a_link {
             return Err(ErrorKind::PermissionDenied.into());
         }
         let go = disk.operation()?;
@@ -313,6 +322,7 @@ impl Storage for Simulated {
     fn read(&self, place: Dir, name: &str) -> io::Result<Box<dyn Read + '_>> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
+        disk.check_regular(name)?;
         let inode = disk.inode(place, name)?;
         Ok(Box::new(Cursor::new(disk.inodes[&inode].seen.clone())))
     }
@@ -334,6 +344,7 @@ impl Storage for Simulated {
     fn state(&self, name: &str) -> io::Result<FileState> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
+        disk.check_regular(name)?;
         let inode = disk.inode(Dir::Log, name)?;
         Ok(FileState {
             identity: (0, inode),
@@ -371,6 +382,7 @@ impl Storage for Simulated {
         let mut disk = self.disk.lock().unwrap();
         let go = disk.operation()?;
         disk.files.remove(&key(place, name));
+        disk.live_is_a_link &= name != LIVE;
         after(go)
     }
 
