@@ -1,8 +1,9 @@
 //! The daemon without file descriptors: it says so, blames nobody, and recovers.
 
+use nix::sys::signal::Signal;
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon};
+use pulse_e2e::{Config, Daemon, wait};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
@@ -70,6 +71,11 @@ fn nodes_are_not_blamed() {
     }
     let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let daemon = &fleet.daemon;
+    // A segment, which the log looks at every few seconds: that needs no descriptor.
+    let live = daemon.home().audit_log();
+    std::fs::rename(&live, live.with_file_name("audit.log-000000000001")).unwrap();
+    daemon.signal(Signal::SIGUSR1);
+    wait::until("a new file", || live.exists());
     // For the connection and what is opened for a moment, and not for that to the node.
     let mut client = daemon.connect();
     client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");

@@ -3,9 +3,12 @@
 
 use crate::audit::{NOT_READ, reading};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon, Home, control, run_in, wait};
+use pulse_e2e::{Config, Daemon, Home, control, run_in, service, wait};
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,8 +29,13 @@ const CHANGES: [Change; 4] = [
         file.set_len(length / 2).unwrap();
     }),
     ("replaced", |file| {
+        // With a byte of the last hash changed: by the same content it would be the same file.
+        let mut content = fs::read(file).unwrap();
+        let end = content.len() - 5;
+        content[end] ^= 1;
         let other = file.with_file_name("other");
-        fs::copy(file, &other).unwrap();
+        fs::write(&other, content).unwrap();
+        service::give(&other);
         fs::rename(other, file).unwrap();
     }),
 ];
@@ -120,6 +128,47 @@ fn changed_segments_stop_service() {
             scope.spawn(move || change_and_accept(false, change));
         }
     });
+}
+
+/// The confined daemon may rename regular files only.
+#[test]
+fn links_and_fifos_are_removed() {
+    let changes: [Change; 2] = [
+        ("replaced", |file| {
+            fs::remove_file(file).unwrap();
+            symlink("elsewhere", file).unwrap();
+        }),
+        ("replaced", |file| {
+            fs::remove_file(file).unwrap();
+            mkfifo(file, Mode::S_IRWXU).unwrap();
+        }),
+    ];
+    std::thread::scope(|scope| {
+        for change in changes {
+            scope.spawn(move || change_and_accept(true, change));
+        }
+    });
+}
+
+#[test]
+fn a_directory_is_moved_by_the_operator() {
+    let fleet = fleet();
+    let home = fleet.daemon.home();
+    let file = home.audit_log();
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    wait::until("the daemon to notice", || has_stopped(&fleet));
+    let config = home.config_file();
+    let accept = ["audit", "accept-loss", "--config", config.to_str().unwrap()];
+    let refused = control::run(home, &accept);
+    // Without Landlock in the kernel, the daemon moves it itself.
+    if refused.code != 0 {
+        assert!(refused.errors.contains("move it away"), "{refused:?}");
+        fs::remove_dir(&file).unwrap();
+        let accepted = control::run(home, &accept);
+        assert_eq!(accepted.code, 0, "{accepted:?}");
+    }
+    assert_reads_soon(&fleet);
 }
 
 #[test]

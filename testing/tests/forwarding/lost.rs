@@ -58,9 +58,11 @@ fn lost_records_are_named_until_accepted() {
     let segments = segments(&host);
     let (first, next) = (first_of(&segments[1]).unwrap(), first_of(&segments[2]));
     let last = next.unwrap() - 1;
+    // While no daemon runs: a running one would stop the log for it.
+    daemon.stop();
     fs::remove_file(&segments[1]).unwrap();
     host.rsyslog.restart();
-    daemon.reload();
+    let daemon = host.start();
     let expected = json!([{"first": first, "last": last}]);
     wait::until("the loss", || lost(&daemon) == expected);
     let metric = "pulse_proxy_audit_forward_lost_records{stream=\"failover\"}";
@@ -120,6 +122,7 @@ fn assert_restored(input: Input) {
     // The beginning of the log, which no cursor has passed yet.
     let (segment, aside) = (segments(&host).remove(0), host.home.path("aside"));
     let first = first_of(&segment).unwrap();
+    // If the log stops for it, it continues when the segment is back.
     fs::rename(&segment, &aside).unwrap();
     host.rsyslog.restart();
     daemon.reload();
