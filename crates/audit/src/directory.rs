@@ -120,14 +120,20 @@ impl Storage for Directory {
                 return Ok(match name {
                     Some(name) if is_removed_on_nfs(&name) && is_taken => Live::Replaced,
                     Some(name) if is_removed_on_nfs(&name) => Live::Gone,
-                    name => Live::Renamed(name),
+                    name => Live::Renamed {
+                        name,
+                        length: open.len(),
+                    },
                 });
             }
         }
         Ok(if is_taken {
             Live::Replaced
         } else {
-            Live::Renamed(None)
+            Live::Renamed {
+                name: None,
+                length: open.len(),
+            }
         })
     }
 

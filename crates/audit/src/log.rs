@@ -13,10 +13,10 @@ use crate::log_event::{LogEvent, LogKey, ResumeReason};
 use crate::prune::Pruning;
 use crate::record::{Body, Head, MAX_BODY_BYTES};
 use crate::settings::Settings;
-use crate::storage::{Dir, Live, RESERVE, Storage, segment_name, segment_start};
+use crate::storage::{Dir, LIVE, Live, RESERVE, Storage, segment_name, segment_start};
 use crate::tail::Unsealed;
 use crate::time::Timestamp;
-use crate::watch::{ChangedFile, Watch};
+use crate::watch::{Change, ChangedFile, Watch};
 use pulse_core::ordinal::Ordinal;
 use std::io;
 use std::time::Duration;
@@ -44,6 +44,20 @@ pub(crate) struct Position {
     pub(crate) length: u64,
 }
 
+/// A rename of the live file after which the log continues in a new one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LiveRename {
+    /// None: a live file without its name was renamed by another program.
+    None,
+    /// An operator has said (`SIGUSR1`) that the file was renamed, while it was not written. The
+    /// file is looked for when the log continues.
+    Signalled,
+    /// This process gives the file this name, or another program did and an operator has said so,
+    /// and the new file does not have its first record yet. A rename can be done although it
+    /// failed, so the file with this name has to end with the last record.
+    To(String),
+}
+
 /// The log, open for writing.
 pub struct Log<S> {
     pub(crate) storage: S,
@@ -55,9 +69,12 @@ pub struct Log<S> {
     /// The files that another program changed, until they are as they were or the loss is
     /// accepted. Nothing else is written meanwhile.
     pub(crate) stopped: Vec<ChangedFile>,
-    /// The live file was renamed by this process, or an operator has said so, and the new file
-    /// does not have its first record yet.
-    pub(crate) is_rotating: bool,
+    /// The state directory names all of `stopped`.
+    pub(crate) is_stop_stored: bool,
+    /// The rename of the live file that has to be completed.
+    pub(crate) rename: LiveRename,
+    /// The live file's device and inode; none if they could not be read.
+    pub(crate) live_identity: Option<(u64, u64)>,
     /// What the last recovery could not write, or in part.
     pub(crate) unwritten: Vec<u8>,
     /// Bytes written since it was opened.
@@ -74,7 +91,9 @@ impl<S: Storage> Log<S> {
             pruning: Pruning::default(),
             watch: Watch::default(),
             stopped: Vec::new(),
-            is_rotating: false,
+            is_stop_stored: true,
+            rename: LiveRename::None,
+            live_identity: None,
             unwritten: Vec::new(),
             written: 0,
             lines: Vec::with_capacity(64 * 1024),
@@ -193,15 +212,18 @@ impl<S: Storage> Log<S> {
         self.seal(now)?;
         let name = segment_name(self.at.first);
         // Before the rename, which may be done although its sync fails.
-        self.is_rotating = true;
-        match self.storage.rename_live(&name) {
-            Ok(()) => (),
+        self.rename = LiveRename::To(name.clone());
+        if let Err(error) = self.storage.rename_live(&name) {
+            // With these two nothing was renamed, and the name may be another program's file.
+            use io::ErrorKind::{AlreadyExists, PermissionDenied};
+            if let PermissionDenied | AlreadyExists = error.kind() {
+                self.rename = LiveRename::None;
+            }
             // `chattr +a` forbids the rename; the log continues in the same file.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.is_rotating = false;
+            if error.kind() == PermissionDenied {
                 return Ok(Rotation::NotPermitted(error.to_string()));
             }
-            Err(error) => return Err(LogError::while_doing("rotate the audit log")(error)),
+            return Err(LogError::while_doing("rotate the audit log")(error));
         }
         self.begin_segment(now, &name)?;
         Ok(Rotation::Done(name))
@@ -210,17 +232,28 @@ impl<S: Storage> Log<S> {
     /// Begins a new live file after another program (logrotate) renamed the old one.
     ///
     /// # Errors
-    /// [`LogError`], also when the file is gone.
+    /// [`LogError`], also when the file is gone, in another directory, or was changed.
     pub fn reopen(&mut self, now: Timestamp) -> Result<(), LogError> {
-        match self.live()? {
-            // SIGUSR1 without a rotation.
-            Live::Here(length) if length == self.at.length => Ok(()),
-            Live::Renamed(name) => {
-                let name = name.unwrap_or_else(|| "elsewhere".to_owned());
-                self.is_rotating = true;
-                self.begin_segment(now, &name)
-            }
-            live => self.check(&live, self.at.length),
+        self.allow_rename();
+        let live = self.live()?;
+        self.rename = LiveRename::None;
+        self.check(&live, self.at.length)?;
+        if let Live::Renamed {
+            name: Some(name), ..
+        } = live
+        {
+            self.rename = LiveRename::To(name.clone());
+            self.begin_segment(now, &name)?;
+        }
+        // Otherwise SIGUSR1 without a rotation.
+        Ok(())
+    }
+
+    /// Allows a rename of the live file while the log is not written: an operator has said
+    /// (`SIGUSR1`) that it was a rotation.
+    pub(crate) fn allow_rename(&mut self) {
+        if self.rename == LiveRename::None {
+            self.rename = LiveRename::Signalled;
         }
     }
 
@@ -252,9 +285,10 @@ impl<S: Storage> Log<S> {
         self.storage
             .open(true)
             .map_err(LogError::while_doing("begin a new audit log file"))?;
+        self.learn_live();
         (self.at.length, self.at.first, self.at.began) = (0, head.seq + 1, now);
         self.write(now, &[self.resumed(ResumeReason::Rotation, Some(renamed))])?;
-        self.is_rotating = false;
+        self.rename = LiveRename::None;
         // A name that another program gave may be none of a segment's; then the file is that
         // program's to keep.
         if segment_start(renamed).is_some() {
@@ -287,9 +321,21 @@ impl<S: Storage> Log<S> {
             .map_err(LogError::while_doing("keep space free for the audit log"))
     }
 
-    /// Closes the live file until [`Log::recover`] opens it again.
+    /// Closes the live file until [`Log::recover`] opens it again. Not one that was removed: this
+    /// descriptor may be all that is left of its records, and an operator can copy them from
+    /// `/proc/<pid>/fd`.
     pub(crate) fn close(&mut self) {
-        self.storage.close();
+        let is_gone = |one: &ChangedFile| {
+            one.is_live() && matches!(one.change, Change::Removed | Change::Replaced)
+        };
+        if !self.stopped.iter().any(is_gone) {
+            self.storage.close();
+        }
+    }
+
+    /// Remembers the identity of the live file, by which it is found under another name.
+    pub(crate) fn learn_live(&mut self) {
+        self.live_identity = self.storage.state(LIVE).ok().map(|found| found.identity);
     }
 
     /// Frees the reserved space.
@@ -394,7 +440,7 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    fn live(&self) -> Result<Live, LogError> {
+    pub(crate) fn live(&self) -> Result<Live, LogError> {
         self.storage
             .live()
             .map_err(LogError::while_doing("look at the audit log"))

@@ -14,7 +14,7 @@ mod torn;
 
 use crate::error::LogError;
 use crate::key::{SealKey, new_log_id};
-use crate::log::{Log, Position};
+use crate::log::{LiveRename, Log, Position};
 use crate::log_event::{LogEvent, ResumeReason};
 use crate::record::Head;
 use crate::settings::Settings;
@@ -89,7 +89,14 @@ impl<S: Storage> Log<S> {
         };
         let mut log = Self::stopped(storage, settings, now, stop)?;
         let accepted = log.stopped.clone();
-        log.recover(now, RecoveryReason::Acceptance { by, refused: 0 })?;
+        if let Err(error) = log.recover(now, RecoveryReason::Acceptance { by, refused: 0 }) {
+            // Of a file that was changed later: named now, and accepted the next time.
+            if let LogError::Disturbed(changed) = &error {
+                log.stop(now, vec![changed.clone()]);
+            }
+            return Err(error);
+        }
+        log.learn_files()?;
         Ok((log, accepted))
     }
 
@@ -121,11 +128,11 @@ impl<S: Storage> Log<S> {
 
     /// Continues a log that stopped, if its files are as they were.
     fn undone(mut self, now: Timestamp) -> Result<Self, LogError> {
-        let is_changed = |one: &&ChangedFile| !one.is_undone(&self.storage);
-        if let Some(changed) = self.stopped.iter().find(is_changed) {
+        if let Some(changed) = self.not_undone() {
             return Err(LogError::Disturbed(changed.clone()));
         }
         self.recover(now, RecoveryReason::Start)?;
+        self.learn_files()?;
         Ok(self)
     }
 
@@ -141,12 +148,13 @@ impl<S: Storage> Log<S> {
         settings: Settings,
         now: Timestamp,
     ) -> Result<Self, LogError> {
-        let found = find(&storage, None)?;
+        let found = find(&storage, None, None)?;
         if found.tail.first.is_none() {
             return begin(storage, settings, now, &found);
         }
         let (position, torn, continuation) = go_on(&mut storage, found, now, &[])?;
         let mut log = Self::new(storage, settings, position);
+        log.learn_live();
         log.account_for(now, RecoveryReason::Start, &torn, &continuation)?;
         Ok(log)
     }
@@ -163,18 +171,35 @@ impl<S: Storage> Log<S> {
         let is_accepted = matches!(occasion, RecoveryReason::Acceptance { .. });
         let found = match self.find_again() {
             Err(error) if is_accepted && self.is_unusable(&error) => {
+                self.check_others()?;
                 self.displace()?;
                 self.remembered_end()?
             }
-            found => found?,
+            Err(error) => {
+                // The signal has its answer: there is no such rename.
+                if matches!(error, LogError::Disturbed(_)) && self.rename == LiveRename::Signalled {
+                    self.rename = LiveRename::None;
+                }
+                return Err(error);
+            }
+            Ok(found) => {
+                if is_accepted || matches!(occasion, RecoveryReason::Resumption(_)) {
+                    self.check_others()?;
+                }
+                found
+            }
         };
-        let unwritten = std::mem::take(&mut self.unwritten);
-        let (position, torn, continuation) = go_on(&mut self.storage, found, now, &unwritten)?;
+        if matches!(found.source, Source::Live) {
+            self.rename = LiveRename::None;
+        }
+        let (position, torn, continuation) = go_on(&mut self.storage, found, now, &self.unwritten)?;
         self.at = position;
+        self.learn_live();
         if let Err(error) = self.account_for(now, occasion, &torn, &continuation) {
             self.unwritten.clone_from(&self.lines);
             return Err(error);
         }
+        self.unwritten.clear();
         if let Continuation::Segment(name) = &continuation {
             self.watch.learn(&self.storage, name);
         }
@@ -189,7 +214,7 @@ impl<S: Storage> Log<S> {
     /// True when the live file cannot be continued after this error, which an operator accepts.
     fn is_unusable(&self, error: &LogError) -> bool {
         match error {
-            LogError::Disturbed(_) => true,
+            LogError::Disturbed(changed) => self.has_stopped_for(&changed.file),
             // The file that replaced it is another user's.
             LogError::Storage { source, .. } => {
                 source.kind() == io::ErrorKind::PermissionDenied
@@ -203,7 +228,8 @@ impl<S: Storage> Log<S> {
     /// another program, and is [`LogError::Disturbed`].
     fn find_again(&self) -> Result<LogEnd, LogError> {
         let changed = |change| LogError::Disturbed(self.live_change(change));
-        let found = match find(&self.storage, Some(&self.at.head)) {
+        let renamed = self.find_renamed()?;
+        let found = match find(&self.storage, Some(&self.at.head), renamed.as_deref()) {
             Err(LogError::Damaged { .. }) => return Err(changed(Change::Replaced)),
             // A directory, a link or a FIFO has the file's name.
             Err(LogError::Storage { source, .. })
@@ -224,8 +250,7 @@ impl<S: Storage> Log<S> {
             }
             Source::Live => Err(changed(Change::Replaced)),
             // This process renamed the file, or an operator has said that it was a rotation.
-            Source::Segment { .. } if is_it && self.is_rotating => Ok(found),
-            Source::Memory if self.is_rotating => self.remembered_end(),
+            Source::Segment { name, .. } if is_it && renamed.as_ref() == Some(name) => Ok(found),
             Source::Segment { .. } if is_it => Err(changed(Change::Renamed)),
             Source::Segment { .. } | Source::Memory => Err(changed(if found.has_live {
                 Change::Cut
@@ -262,9 +287,9 @@ impl<S: Storage> Log<S> {
         })
     }
 
-    /// The log continues: the files are taken as they are, and what stopped it is over.
+    /// The log continues: changed files are taken as they are, and what stopped it is over.
     fn continued(&mut self, now: Timestamp) -> Result<(), LogError> {
-        self.is_rotating = false;
+        self.rename = LiveRename::None;
         if self.stopped.is_empty() {
             return Ok(());
         }
@@ -273,8 +298,13 @@ impl<S: Storage> Log<S> {
         self.storage
             .remove(Dir::State, STOP_FILE)
             .map_err(LogError::while_doing("remove why the audit log stopped"))?;
-        self.stopped.clear();
-        self.learn_files()?;
+        self.is_stop_stored = true;
+        // Only these: the others have been compared.
+        for one in std::mem::take(&mut self.stopped) {
+            if !one.is_live() {
+                self.watch.accepted(&self.storage, &one.file);
+            }
+        }
         // At once: the seal before may be of long ago.
         self.seal(now).map(drop)
     }
@@ -364,6 +394,7 @@ fn begin<S: Storage>(
     }
     open_live(&mut storage, !found.has_live)?;
     let mut log = Log::new(storage, settings, Position::new(Head::START, key, now));
+    log.learn_live();
     let mut bodies = torn.bodies(RecoveryReason::Start);
     let opened = LogEvent::Open {
         log: log.log_key(),

@@ -32,8 +32,13 @@ pub enum Dir {
 pub enum Live {
     /// It has its name, and this many bytes.
     Here(u64),
-    /// It was renamed; the name is known if it is in the directory.
-    Renamed(Option<String>),
+    /// It was renamed.
+    Renamed {
+        /// The name, if it is in the directory.
+        name: Option<String>,
+        /// Its length in bytes.
+        length: u64,
+    },
     /// It is not in the directory any more, and another file has its name.
     Replaced,
     /// It was removed: what is written to it is lost.

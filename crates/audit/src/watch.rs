@@ -94,16 +94,14 @@ impl ChangedFile {
         self.file == LIVE
     }
 
-    /// True when the file has its name and its length again. Of a file that was replaced, the
-    /// length says nothing; the live file's content is compared when the log continues.
+    /// True when the file has its name and its length again. Of a file that was replaced, they
+    /// say nothing; the live file's content is compared when the log continues.
     pub(crate) fn is_undone(&self, storage: &impl Storage) -> bool {
         storage.state(&self.file).is_ok_and(|found| {
             match self.change {
-                Change::Replaced if !self.is_live() => false,
+                Change::Replaced => false,
                 // After its records it may have the bytes of a write that failed.
-                Change::Renamed | Change::Removed | Change::Cut | Change::Replaced
-                    if self.is_live() =>
-                {
+                Change::Renamed | Change::Removed | Change::Cut if self.is_live() => {
                     found.length >= self.length
                 }
                 _ => found.length == self.length,
@@ -197,6 +195,15 @@ impl Watch {
     pub(crate) fn learn(&mut self, storage: &impl Storage, name: &str) {
         self.0
             .insert(name.to_owned(), Known::of(storage, name).ok());
+    }
+
+    /// Takes a file as it is now, after its change was accepted or undone. One that is gone stays
+    /// so: what gets its name later is another file.
+    pub(crate) fn accepted(&mut self, storage: &impl Storage, name: &str) {
+        self.removed(storage, name);
+        if self.0.contains_key(name) {
+            self.learn(storage, name);
+        }
     }
 
     /// Forgets a file that this process has removed, or tried to: a removal can fail after the

@@ -129,6 +129,11 @@ fn removal_while_writing_is_noticed() {
         by: "control:0",
         refused: 1,
     };
+    let unseen = log.recover(at(5), occasion).unwrap_err();
+    let LogError::Disturbed(changed) = unseen else {
+        panic!("{unseen}");
+    };
+    log.stop(at(5), vec![changed]);
     log.recover(at(5), occasion).unwrap();
     common::write(&mut log, 6, "after");
     let report = check(&disk.disk.lock().unwrap().log(), &pinned(key));

@@ -107,6 +107,8 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     recorder.note(&Event::ProxyStop);
     // The log before the forwarder, which can then still send the last records.
     recorder.stop();
+    // What the last check of the log's files found.
+    service.log_incidents();
     if let Some(forwarder) = forwarder {
         forwarder.stop();
     }

@@ -3,7 +3,7 @@
 use super::end::read_tail;
 use crate::error::LogError;
 use crate::log::Log;
-use crate::storage::{Dir, LIVE, Storage, segment_name};
+use crate::storage::{Dir, LIVE, Storage, segment_name, segment_start};
 use crate::tail::MAX_TORN_BYTES;
 use std::io;
 
@@ -55,7 +55,13 @@ impl<S: Storage> Log<S> {
                              the loss again",
                         ));
                 }
-                renamed => return renamed.map_err(doing()),
+                Err(error) => return Err(doing()(error)),
+                Ok(()) => {
+                    if segment_start(&name).is_some() {
+                        self.watch.learn(&self.storage, &name);
+                    }
+                    return Ok(());
+                }
             }
         }
         Err(doing()(io::ErrorKind::AlreadyExists.into()))

@@ -9,8 +9,8 @@ use crate::tail::{MAX_TORN_BYTES, Tail};
 /// The file with the end of the chain.
 pub(super) enum Source {
     Live,
-    /// The last segment: there is no live file, or it is empty, because a rotation was
-    /// interrupted.
+    /// The last segment, or the renamed live file: there is no live file, or it is empty, because
+    /// a rotation was interrupted.
     Segment {
         name: String,
         /// The torn bytes are in the live file, not in the segment.
@@ -28,8 +28,13 @@ pub(super) struct LogEnd {
 }
 
 /// Finds the end of the chain. With `memory`, the last record that was written, it must be
-/// exactly that record: what is written after it failed, and counts as torn.
-pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<LogEnd, LogError> {
+/// exactly that record: what is written after it failed, and counts as torn. `renamed` is the
+/// live file's new name, if that is known; else the last segment is what comes before a new one.
+pub(super) fn find(
+    storage: &impl Storage,
+    memory: Option<&Head>,
+    renamed: Option<&str>,
+) -> Result<LogEnd, LogError> {
     let names = storage
         .list(Dir::Log)
         .map_err(LogError::while_doing("list the audit log's directory"))?;
@@ -47,7 +52,8 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<LogE
             has_live,
         });
     }
-    let mut found = match segments(&names).pop() {
+    let before = renamed.map(str::to_owned);
+    let mut found = match before.or_else(|| segments(&names).pop()) {
         Some(name) => LogEnd {
             tail: read_tail(storage, &name, until)?,
             source: Source::Segment {

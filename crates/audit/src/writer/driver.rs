@@ -164,12 +164,14 @@ impl<S: Storage> Driver<S> {
     }
 
     fn rotate(&mut self) -> Result<Rotation, Unavailable> {
-        let outcome = self.with_log(Log::rotate)?;
+        let outcome = self.with_log(Log::rotate);
+        // Also after a failure: the segment's name may be taken, and each attempt is an outage.
+        self.rotation_at = Instant::now() + ROTATION_RETRY;
+        let outcome = outcome?;
         self.rotation_refused = match &outcome {
             Rotation::Done(_) => None,
             Rotation::NotPermitted(why) => Some(why.clone()),
         };
-        self.rotation_at = Instant::now() + ROTATION_RETRY;
         if self.rotation_refused.is_none() {
             self.rotation_at = Instant::now();
             self.house.rotated();
@@ -197,9 +199,9 @@ impl<S: Storage> Driver<S> {
                 self.dropped_at = now + DROPPED_INTERVAL;
             }
         }
-        if now >= self.check_at {
+        if is_last || now >= self.check_at {
             self.check_at = now + self.log.settings.check_interval;
-            self.check_files(now);
+            self.check_files(now, is_last);
         }
         // By both clocks: verifiers have the records' times, and a clock that is set back would
         // put the seal off.
@@ -243,8 +245,9 @@ impl<S: Storage> Driver<S> {
         ))
     }
 
-    /// Compares the log's files with what was written to them.
-    fn check_files(&mut self, now: Instant) {
+    /// Compares the log's files with what was written to them. At the end also a rename that
+    /// could still be a rotation counts: the next process knows only what is remembered now.
+    fn check_files(&mut self, now: Instant, is_last: bool) {
         if self.failure.is_some() {
             return;
         }
@@ -252,13 +255,13 @@ impl<S: Storage> Driver<S> {
             Ok(changed) => changed,
             Err(error) => return self.fail(&error),
         };
-        let is_live = |one: &ChangedFile| one.is_live();
-        if !changed.iter().any(is_live) {
+        let is_rename = |one: &ChangedFile| one.is_live() && one.change == Change::Renamed;
+        if !changed.iter().any(is_rename) {
             self.renamed_since = None;
         } else if self.log.is_renamed() {
             // The records are safe in the renamed file, and a signal may say that it is a rotation.
             let since = *self.renamed_since.get_or_insert(now);
-            if now < since + self.log.settings.rotation_grace {
+            if !is_last && now < since + self.log.settings.rotation_grace {
                 changed.retain(|one| !one.is_live());
             }
         }
@@ -270,11 +273,9 @@ impl<S: Storage> Driver<S> {
     /// Stops the log because other programs changed its files.
     fn stop_for(&mut self, changed: Vec<ChangedFile>) {
         let new = self.log.stop((self.clock)(), changed).to_vec();
-        if let Some(first) = new.first() {
-            self.last_error = Some(LogError::Disturbed(first.clone()).to_string().into());
-            self.changes += new.len() as u64;
-        }
+        self.changes += new.len() as u64;
         self.renamed_since = None;
+        self.set_error(None);
         // Before the report: whoever is told finds the log unavailable.
         self.wait_to_retry();
         if !new.is_empty() {
@@ -282,12 +283,32 @@ impl<S: Storage> Driver<S> {
         }
     }
 
+    /// Stops the log for a change that was found on its way, and the other ones. Not for those
+    /// when the live file is changed: its directory may not be mounted.
+    fn stop_for_found(&mut self, changed: &ChangedFile) {
+        let others = if changed.is_live() {
+            Vec::new()
+        } else {
+            self.log.other_changes().unwrap_or_default()
+        };
+        self.stop_for([vec![changed.clone()], others].concat());
+    }
+
+    /// Sets the sentence of the health: the first change for which the log has stopped, then
+    /// what else prevents that it continues.
+    fn set_error(&mut self, cause: Option<&str>) {
+        let first = self.log.stopped.first();
+        let stopped = first.map(|first| LogError::Disturbed(first.clone()).to_string());
+        let sentences: Vec<&str> = stopped.as_deref().into_iter().chain(cause).collect();
+        self.last_error = Some(sentences.join("; ").into());
+    }
+
     pub(super) fn fail(&mut self, error: &LogError) {
         if let LogError::Disturbed(changed) = error {
-            return self.stop_for(vec![changed.clone()]);
+            return self.stop_for_found(changed);
         }
         let text = Causes(error).to_string();
-        self.last_error = Some(text.as_str().into());
+        self.set_error(Some(&text));
         let is_new = self.failure.is_none();
         self.wait_to_retry();
         if is_new {
@@ -320,7 +341,8 @@ impl<S: Storage> Driver<S> {
         let Some(failure) = self.failure.take() else {
             return;
         };
-        if self.log.is_rotating || self.log.is_undone() {
+        self.log.store_stop();
+        if self.log.not_undone().is_none() {
             let refused = self.queue.refused() - failure.refused_before;
             let now = (self.clock)();
             let resume = |log: &mut Log<S>| {
@@ -335,10 +357,11 @@ impl<S: Storage> Driver<S> {
                 Ok(()) => return self.resumed(Incident::Resumed(self.log.head().seq)),
                 Err(error) => {
                     self.log.close();
-                    self.last_error = Some(Causes(&error).to_string().into());
                     self.retry_later(failure);
-                    if let LogError::Disturbed(changed) = error {
-                        self.stop_for(vec![changed]);
+                    if let LogError::Disturbed(changed) = &error {
+                        self.stop_for_found(changed);
+                    } else {
+                        self.set_error(Some(&Causes(&error).to_string()));
                     }
                 }
             }
@@ -368,17 +391,12 @@ impl<S: Storage> Driver<S> {
     }
 
     /// Begins a new live file after another program renamed it. The signal is an operator's word,
-    /// so it also continues a log that has stopped for the rename.
+    /// so it also continues a log that has stopped for the rename, and is remembered while the
+    /// log cannot be written.
     fn reopen(&mut self) {
-        let is_rename = |one: &ChangedFile| one.is_live() && one.change == Change::Renamed;
-        if self.failure.is_some()
-            && !self.log.stopped.is_empty()
-            && self.log.stopped.iter().all(is_rename)
-        {
-            self.log.is_rotating = true;
-            if let Some(failure) = &mut self.failure {
-                failure.retry_at = Instant::now();
-            }
+        if let Some(failure) = &mut self.failure {
+            self.log.allow_rename();
+            failure.retry_at = Instant::now();
         } else {
             // A failure is in the health.
             let _ = self.with_log(Log::reopen);
@@ -412,6 +430,10 @@ impl<S: Storage> Driver<S> {
             }
             Err(error) => {
                 self.log.close();
+                // A change that the operator has not seen is not accepted, but told.
+                if let LogError::Disturbed(changed) = &error {
+                    self.stop_for_found(changed);
+                }
                 Err(error)
             }
         }

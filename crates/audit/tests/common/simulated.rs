@@ -60,6 +60,8 @@ pub struct Disk {
     pub reservations: u64,
     /// The live file's name is that of a link, which this process may remove and not rename.
     pub live_is_a_link: bool,
+    /// The device number, which a mount can change.
+    pub device: u64,
     /// Files cannot be cut or renamed (`chattr +a`).
     pub append_only: bool,
     pub seed: u64,
@@ -272,7 +274,10 @@ impl Storage for Simulated {
             Some(name) if name == LIVE => {
                 Live::Here(disk.inodes.get_mut(&open).unwrap().seen.len() as u64)
             }
-            name => Live::Renamed(name),
+            name => Live::Renamed {
+                name,
+                length: disk.inodes[&open].seen.len() as u64,
+            },
         })
     }
 
@@ -280,6 +285,9 @@ impl Storage for Simulated {
         let mut disk = self.disk.lock().unwrap();
         if disk.append_only || disk.live_is_a_link {
             return Err(ErrorKind::PermissionDenied.into());
+        }
+        if disk.inode(Dir::Log, name).is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
         }
         let go = disk.operation()?;
         if disk.inode(Dir::Log, name).is_ok() {
@@ -347,7 +355,7 @@ impl Storage for Simulated {
         disk.check_regular(name)?;
         let inode = disk.inode(Dir::Log, name)?;
         Ok(FileState {
-            identity: (0, inode),
+            identity: (disk.device, inode),
             length: disk.inodes[&inode].seen.len() as u64,
         })
     }
