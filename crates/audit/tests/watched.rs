@@ -209,6 +209,7 @@ fn displace(content: &[u8]) -> Simulated {
 fn accept(disk: Simulated, mut log: Log<Simulated>) -> Simulated {
     let changed = log.changes().unwrap();
     assert_eq!(changed[0].change, Change::Replaced);
+    log.stop(at(49), changed);
     let seq = log.head().seq;
     let by = RecoveryReason::Acceptance {
         by: "control:0",

@@ -4,6 +4,7 @@
 
 pub mod forger;
 pub mod keys;
+pub mod place;
 pub mod python;
 pub mod simulated;
 
