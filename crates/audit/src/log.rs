@@ -29,7 +29,7 @@ const RESERVE_STEP: u64 = 256 * 1024;
 pub enum Rotation {
     /// The segment's name.
     Done(String),
-    /// The file may not be renamed (`chattr +a`), for this reason; the log continues in it.
+    /// The file may not be renamed (`chattr +a`), or the name is taken; the log continues in it.
     NotPermitted(String),
 }
 
@@ -214,16 +214,16 @@ impl<S: Storage> Log<S> {
         // Before the rename, which may be done although its sync fails.
         self.rename = LiveRename::To(name.clone());
         if let Err(error) = self.storage.rename_live(&name) {
-            // With these two nothing was renamed, and the name may be another program's file.
-            use io::ErrorKind::{AlreadyExists, PermissionDenied};
-            if let PermissionDenied | AlreadyExists = error.kind() {
-                self.rename = LiveRename::None;
-            }
-            // `chattr +a` forbids the rename; the log continues in the same file.
-            if error.kind() == PermissionDenied {
-                return Ok(Rotation::NotPermitted(error.to_string()));
-            }
-            return Err(LogError::while_doing("rotate the audit log")(error));
+            let why = match error.kind() {
+                // `chattr +a` forbids it.
+                io::ErrorKind::PermissionDenied => error.to_string(),
+                // By a file of another program: this log has no such segment yet.
+                io::ErrorKind::AlreadyExists => format!("{name} exists: move it away"),
+                _ => return Err(LogError::while_doing("rotate the audit log")(error)),
+            };
+            // Nothing was renamed: the log continues in the same file.
+            self.rename = LiveRename::None;
+            return Ok(Rotation::NotPermitted(why));
         }
         self.begin_segment(now, &name)?;
         Ok(Rotation::Done(name))

@@ -116,7 +116,7 @@ impl Setup {
             let outcome = self
                 .until_ready(async |tool| {
                     Some(
-                        tool.ask(&["status", "--json"]).await?["public_key"]
+                        tool.ask(&["status", "--self", "--json"]).await?["public_key"]
                             .as_str()?
                             .to_owned(),
                     )

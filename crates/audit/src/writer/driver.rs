@@ -164,10 +164,8 @@ impl<S: Storage> Driver<S> {
     }
 
     fn rotate(&mut self) -> Result<Rotation, Unavailable> {
-        let outcome = self.with_log(Log::rotate);
-        // Also after a failure: the segment's name may be taken, and each attempt is an outage.
+        let outcome = self.with_log(Log::rotate)?;
         self.rotation_at = Instant::now() + ROTATION_RETRY;
-        let outcome = outcome?;
         self.rotation_refused = match &outcome {
             Rotation::Done(_) => None,
             Rotation::NotPermitted(why) => Some(why.clone()),
