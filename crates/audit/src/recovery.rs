@@ -302,7 +302,7 @@ impl<S: Storage> Log<S> {
         // Only these: the others have been compared.
         for one in std::mem::take(&mut self.stopped) {
             if !one.is_live() {
-                self.watch.accepted(&self.storage, &one.file);
+                self.watch.relearn(&self.storage, &one.file);
             }
         }
         // At once: the seal before may be of long ago.

@@ -199,7 +199,7 @@ impl Watch {
 
     /// Takes a file as it is now, after its change was accepted or undone. One that is gone stays
     /// so: what gets its name later is another file.
-    pub(crate) fn accepted(&mut self, storage: &impl Storage, name: &str) {
+    pub(crate) fn relearn(&mut self, storage: &impl Storage, name: &str) {
         self.removed(storage, name);
         if self.0.contains_key(name) {
             self.learn(storage, name);
