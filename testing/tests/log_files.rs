@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// The most time from an operator's word to the first reading.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-/// What another program does to a file, and its name for it.
+/// A change that another program makes to a file, and its name.
 type Change = (&'static str, fn(&Path));
 
 const CHANGES: [Change; 4] = [

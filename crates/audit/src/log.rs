@@ -75,7 +75,7 @@ pub struct Log<S> {
     pub(crate) rename: LiveRename,
     /// The live file's device and inode; none if they could not be read.
     pub(crate) live_identity: Option<(u64, u64)>,
-    /// What the last recovery could not write, or in part.
+    /// Records that the last recovery could not write, or only in part.
     pub(crate) unwritten: Vec<u8>,
     /// Bytes written since it was opened.
     written: u64,

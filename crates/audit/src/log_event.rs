@@ -118,7 +118,7 @@ pub(crate) enum LogEvent<'a> {
     },
     Disturbed(&'a ChangedFile),
     LossAccepted {
-        /// Who accepted it, as records name a peer.
+        /// The user that accepted it, as records name a peer.
         peer: &'a str,
         /// The number of changed files.
         files: u64,

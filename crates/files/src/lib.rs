@@ -84,7 +84,7 @@ impl Exhaustion {
         }
     }
 
-    /// What an operator can do about it, in the imperative.
+    /// The remedy, in the imperative.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {

@@ -60,7 +60,7 @@ struct Content {
     accepted: Vec<(Ordinal, Ordinal)>,
 }
 
-/// What a file says.
+/// The content of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     delivered: u64,

@@ -70,7 +70,7 @@ pub struct StreamStatus {
     /// for minutes. None while there are no such records.
     #[serde(default)]
     pub queue_grows_since: Option<u64>,
-    /// Why the cursor cannot be written, as of the last attempt.
+    /// The reason that the cursor cannot be written, as of the last attempt.
     #[serde(default)]
     pub cursor_error: Option<String>,
     /// The daemon's own messages; absent when they are not forwarded.

@@ -39,7 +39,7 @@ pub(super) struct Driver<S> {
     rotation_refused: Option<String>,
     failure: Option<Failure>,
     check_at: Instant,
-    /// When the live file was first found under another name, by the monotonic clock.
+    /// The time at which the live file was first found under another name, by the monotonic clock.
     renamed_since: Option<Instant>,
     failures: u64,
     changes: u64,

@@ -56,7 +56,7 @@ pub struct Disk {
     pub sync_fails: bool,
     /// No file can be opened, and no directory be listed.
     pub no_descriptors: bool,
-    /// How often the space was reserved.
+    /// The number of times that the space was reserved.
     pub reservations: u64,
     /// The live file's name is that of a link, which this process may remove and not rename.
     pub live_is_a_link: bool,

@@ -169,7 +169,7 @@ mod tests {
             &[FailureKind::HostKey, FailureKind::Refused],
         ] {
             let (start, mut penalties) = (Instant::now(), Penalties::default());
-            // What the node's sshd counts.
+            // As the node's sshd counts them.
             let (mut now, mut until) = (start, start);
             for kind in kinds.iter().cycle().take(1_000) {
                 let penalty = if *kind == FailureKind::Refused { 5 } else { 1 };

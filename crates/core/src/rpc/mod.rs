@@ -74,7 +74,7 @@ pub struct Sweep {
 /// The time of the next attempt on a node that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retry {
-    /// When its delay has ended.
+    /// At the end of its delay.
     #[default]
     WhenDue,
     /// Now, if the [`Penalties`](crate::nodes::backoff::Penalties) permit it.

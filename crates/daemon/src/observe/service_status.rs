@@ -53,7 +53,7 @@ fn readings(nodes: &Nodes) -> String {
     text
 }
 
-/// What is wrong with forwarding, if anything is.
+/// The fault of forwarding, if there is one.
 fn problems(forwarding: &Forwarding) -> Option<String> {
     let collectors = forwarding
         .streams

@@ -41,7 +41,7 @@ pub(super) struct NodeHealth {
     /// The reason for any state but `Answering`, with its remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-    /// What is wrong with a node although it is read, with its remedy.
+    /// A fault of a node that is read all the same, with its remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -55,7 +55,7 @@ pub(super) struct HealthReport {
     daemon: Option<DaemonHealth>,
 }
 
-/// What does not concern a single node.
+/// The parts that do not concern a single node.
 #[derive(Serialize)]
 struct DaemonHealth {
     audit: AuditHealth,
@@ -68,7 +68,7 @@ struct DaemonHealth {
 #[derive(Serialize)]
 struct AuditHealth {
     writable: bool,
-    /// Why it cannot be written, or is not rotated, or why no old segment is removed.
+    /// The reasons that it cannot be written, is not rotated, or keeps old segments.
     problems: Vec<String>,
     /// The days left on a disk that the log fills, if that is near.
     warning: Option<String>,
@@ -97,7 +97,7 @@ impl HealthReport {
         let settings = daemon.readings.settings();
         let node = |(name, handle): (&NodeName, &NodeHandle)| {
             let mut health = NodeHealth::of(name, handle);
-            // Where the daemon's key is a shell is not for everyone who may read.
+            // Only administrators are told on which nodes the daemon's key is a shell.
             health.warning = health.warning.filter(|_| is_administrator);
             health
         };

@@ -72,7 +72,7 @@ impl From<ChangedFile> for LostFile {
     }
 }
 
-/// Why the loss is not accepted.
+/// The reason that the loss is not accepted.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot continue the audit log")]
 struct Error(#[source] LogError);

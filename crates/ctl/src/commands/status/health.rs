@@ -41,7 +41,7 @@ pub(super) struct Node {
     /// The age of the last good reading.
     pub(super) age_ms: Option<u64>,
     pub(super) error: Option<String>,
-    /// What is wrong with a node although it is read.
+    /// A fault of a node that is read all the same.
     pub(super) warning: Option<String>,
 }
 
