@@ -148,6 +148,11 @@ impl NodeHandle {
         }
     }
 
+    /// True from a failure until the next good reading, also while the node is left alone.
+    pub(crate) fn is_failing(&self) -> bool {
+        matches!(self.status.borrow().last, Some(Err(_)))
+    }
+
     /// The sentence about a node that runs any command for our key, and is read all the same. It
     /// follows the node's name.
     pub(crate) fn key_warning(&self) -> Option<String> {

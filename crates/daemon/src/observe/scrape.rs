@@ -49,6 +49,7 @@ impl Listener {
         if let Some(rendered) = last.as_ref().filter(|last| now < last.until) {
             return Arc::clone(&rendered.text);
         }
+        daemon.readings.publish_failing();
         let text: Arc<str> = format.convert(daemon.metrics.encode()).into();
         *last = Some(Rendered {
             until: now + reuse_time(text.len()),

@@ -126,6 +126,17 @@ impl Readings {
         }
     }
 
+    /// Sets the gauge of each node that says whether it fails. At each scrape, so that a node that
+    /// nobody asks for has its series too, and a host key that was withdrawn between readings
+    /// counts.
+    pub(crate) fn publish_failing(&self) {
+        // Held while writing, as in `publish`.
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        for (node, handle) in settings.nodes.all() {
+            self.metrics.node_failing(node, handle.is_failing());
+        }
+    }
+
     /// Reads a node for a caller: gives a fresh sample, joins the exchange under way, or
     /// starts one. Dropping the future gives up the wait and nothing else.
     ///

@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::{Fixture, SECOND, Step, name};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
 
 const MS: Duration = Duration::from_millis(1);
@@ -182,6 +183,43 @@ async fn respelled_node_has_one_set_of_gauges() {
     let text = fixture.daemon.metrics.encode();
     let has = |node: &str| text.contains(&format!("omitted_sensors{{node=\"{node}\"}}"));
     assert_eq!([has("a"), has("A")], [false, true], "{text}");
+}
+
+/// An alert on the gauge begins once, and ends with the failure.
+#[tokio::test(start_paused = true)]
+async fn node_fails_until_it_answers() {
+    let is_down = Arc::new(AtomicBool::new(true));
+    let fixture = Fixture::new(TWO_NODES, {
+        let is_down = Arc::clone(&is_down);
+        move |_| {
+            if is_down.load(Ordering::Relaxed) {
+                Step {
+                    after: MS,
+                    outcome: Err(NodeFailure::TimedOut),
+                }
+            } else {
+                Step::succeeds_after(MS)
+            }
+        }
+    });
+    let failing = || {
+        fixture.daemon.readings.publish_failing();
+        let text = fixture.daemon.metrics.encode();
+        let sample = |node: &str| format!("node_failing{{node=\"{node}\"}} 1");
+        ["a", "b"].map(|node| text.contains(&sample(node)))
+    };
+    assert_eq!(failing(), [false, false], "nobody has asked yet");
+    assert!(ask(&fixture, 1, "a").await.unwrap().0.is_err());
+    assert!(ask(&fixture, 1, "b").await.unwrap().0.is_err());
+    assert_eq!(failing(), [true, true]);
+    is_down.store(false, Ordering::Relaxed);
+    assert!(ask(&fixture, 1, "b").await.unwrap().0.is_ok());
+    assert_eq!(failing(), [true, false]);
+    let config = pulse_core::config::Config::parse("allowed_nodes = ['b']").unwrap();
+    fixture.daemon.reload(config);
+    assert_eq!(failing(), [false, false]);
+    let text = fixture.daemon.metrics.encode();
+    assert!(!text.contains("node_failing{node=\"a\"}"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

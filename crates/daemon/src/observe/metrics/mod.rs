@@ -61,6 +61,7 @@ pub(crate) struct Metrics {
     omitted_sensors: Family<NodeLabel, Gauge>,
     sensor_chips: Family<StateLabels, Gauge>,
     forced_command_missing: Family<NodeLabel, Gauge>,
+    node_failing: Family<NodeLabel, Gauge>,
     peers: Mutex<HashSet<PeerId>>,
     /// Connections over their user's accept budget.
     pub closed_unread: Counter,
@@ -96,6 +97,7 @@ impl Metrics {
             omitted_sensors: Family::default(),
             sensor_chips: Family::default(),
             forced_command_missing: Family::default(),
+            node_failing: Family::default(),
             peers: Mutex::default(),
             closed_unread: Counter::default(),
             queue_depth: Gauge::default(),
@@ -226,6 +228,11 @@ impl Metrics {
             "Whether the node runs any command for the daemon's key",
             self.forced_command_missing.clone(),
         );
+        r.register(
+            "node_failing",
+            "Whether the node's last reading failed",
+            self.node_failing.clone(),
+        );
     }
 
     /// A request has its outcome.
@@ -288,9 +295,17 @@ impl Metrics {
             .set(i64::from(is_missing));
     }
 
+    /// A node's last reading failed, or did not.
+    pub(crate) fn node_failing(&self, node: &NodeName, is_failing: bool) {
+        self.node_failing
+            .get_or_create(&label(node))
+            .set(i64::from(is_failing));
+    }
+
     /// A node is no longer listed under this name: what was true in its last reading is not now.
     pub(crate) fn forget_node(&self, node: &NodeName) {
         self.forced_command_missing.remove(&label(node));
+        self.node_failing.remove(&label(node));
         self.omitted_sensors.remove(&label(node));
         for answering in Answering::ALL {
             self.sensor_chips.remove(&StateLabels::of(node, answering));
