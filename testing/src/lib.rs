@@ -46,6 +46,7 @@ pub mod forwarding;
 mod home;
 pub mod observe;
 pub mod programs;
+pub mod prometheus;
 pub mod python;
 pub mod relay;
 pub mod rsyslog;

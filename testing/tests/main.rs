@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admission;
+mod alerts;
 mod apparmor;
 mod attacks;
 mod audit;

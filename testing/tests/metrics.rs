@@ -2,12 +2,13 @@
 
 use pulse_e2e::observe::http;
 use pulse_e2e::programs::{Need, find, skipped};
+use pulse_e2e::prometheus::Prometheus;
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Config, Daemon, unused_address, wait};
+use pulse_e2e::{Config, Daemon, wait};
 use serde_json::json;
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// A daemon after events for each metric.
 fn eventful() -> Fleet {
@@ -95,48 +96,14 @@ fn promtool_accepts_the_metrics() {
     assert!(output.status.success() && errors.is_empty(), "{errors}");
 }
 
-/// A running Prometheus; killed when dropped.
-struct Prometheus(Child);
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn prometheus_scrapes_every_sample() {
     if skipped(&[Need::Program("promtool"), Need::Optional("prometheus")]) {
         return;
     }
     let fleet = eventful();
-    let address = unused_address();
-    let home = fleet.daemon.home();
-    let config = home.path("prometheus.yml");
-    let target = home.metrics_address();
-    let text = format!(
-        "scrape_configs:\n- job_name: pulse\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  static_configs:\n  - targets: ['{target}']\n"
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut prometheus = Command::new(find("prometheus").unwrap());
-    prometheus.arg(format!("--config.file={}", config.display()));
-    prometheus.arg(format!(
-        "--storage.tsdb.path={}",
-        home.path("tsdb").display()
-    ));
-    prometheus.arg(format!("--web.listen-address={address}"));
-    prometheus.stdout(Stdio::null()).stderr(Stdio::null());
-    let _prometheus = Prometheus(prometheus.spawn().unwrap());
-    wait::until("Prometheus", || TcpStream::connect(address).is_ok());
-    let value = |query: &str| {
-        let head = format!("GET /api/v1/query?query={query} HTTP/1.0\r\nHost: test\r\n\r\n");
-        let answer: serde_json::Value = serde_json::from_str(&http(address, &head).body).ok()?;
-        let value = answer["data"]["result"].get(0)?["value"][1].as_str()?;
-        value.parse::<f64>().ok()
-    };
-    let build = wait::until_some("a scrape", || value("pulse_proxy_build_info"));
+    let prometheus = Prometheus::start(fleet.daemon.home(), "groups: []");
+    let build = wait::until_some("a scrape", || prometheus.value("pulse_proxy_build_info"));
     assert!((build - 1.0).abs() < f64::EPSILON);
     for query in [
         "pulse_proxy_rpc_requests_total{method=\"get_temperature\",result=\"success\"}",
@@ -144,11 +111,7 @@ fn prometheus_scrapes_every_sample() {
         "pulse_proxy_hostkey_changes_total",
         "histogram_quantile(0.5,pulse_proxy_ssh_latency_seconds_bucket{node=\"pve1\"})",
     ] {
-        let encoded = query
-            .replace('{', "%7B")
-            .replace('}', "%7D")
-            .replace('"', "%22");
-        assert!(value(&encoded).is_some_and(|v| v > 0.0), "{query}");
+        assert!(prometheus.value(query).is_some_and(|v| v > 0.0), "{query}");
     }
 }
 

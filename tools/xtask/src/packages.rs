@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 /// Debian's Python.
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
-const COUNTERPARTS: [Counterpart; 23] = [
+const COUNTERPARTS: [Counterpart; 24] = [
     program("sshd", "openssh-server", "readings from a real node"),
     program("strace", "strace", "a disk that fails"),
     program("socat", "socat", "the socket behind socat"),
@@ -55,6 +55,7 @@ const COUNTERPARTS: [Counterpart; 23] = [
     ),
     program("sensors", "lm-sensors", "what lm-sensors really prints"),
     program("promtool", "prometheus", "the metrics' format"),
+    program("prometheus", "prometheus", "alerts that fire"),
     program("openssl", "openssl", "certificates"),
     program("rsyslogd", "rsyslog", "a collector of records"),
     Counterpart::new(
