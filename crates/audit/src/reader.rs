@@ -123,7 +123,8 @@ impl LogReader {
             // back as torn, for which no record will account any more.
             if self.last_read < durable {
                 self.torn.flush(&mut |given| {
-                    self.ready.take(&given, self.from, &mut self.last_read);
+                    self.ready
+                        .take(&given, self.from, durable, &mut self.last_read);
                 });
             }
             return Ok(!self.ready.records.is_empty());
@@ -140,7 +141,8 @@ impl LogReader {
             return Ok(false);
         }
         self.torn.take(raw, &mut |given| {
-            self.ready.take(&given, self.from, &mut self.last_read);
+            self.ready
+                .take(&given, self.from, durable, &mut self.last_read);
         });
         self.log.take();
         Ok(true)
@@ -148,11 +150,15 @@ impl LogReader {
 }
 
 impl Ready {
-    fn take(&mut self, given: &LogItem<'_>, from: u64, last_read: &mut u64) {
+    fn take(&mut self, given: &LogItem<'_>, from: u64, durable: u64, last_read: &mut u64) {
         let LogItem::Line(raw, Some(line)) = given else {
             return;
         };
-        *last_read = line.seq.max(*last_read);
+        // A higher number is a forged one: with it, no record would be missing any more, and lines
+        // that are held back as torn would never be given.
+        if line.seq <= durable {
+            *last_read = line.seq.max(*last_read);
+        }
         if line.seq < from {
             return;
         }
@@ -339,6 +345,21 @@ mod tests {
         chain.write("proxy.start");
         chain.write("proxy.stop");
         assert_eq!(chain.read(3), [1, Ordinal::MAX, 2, 3]);
+    }
+
+    #[test]
+    fn a_high_number_hides_no_later_record() {
+        let home = tempfile::tempdir().unwrap();
+        let mut chain = Chain::new();
+        let mut reader = LogReader::from(home.path(), 1);
+        for seq in [2, 3] {
+            let mut forged = Chain::new();
+            forged.head.seq = Ordinal::MAX - 1;
+            chain.file.extend(forged.line(&body("proxy.stop")));
+            chain.write("proxy.start");
+            fs::write(home.path().join(LIVE), &chain.file).unwrap();
+            assert_eq!(given(&mut reader, seq).last(), Some(&seq));
+        }
     }
 
     #[test]
