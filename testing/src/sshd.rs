@@ -8,6 +8,8 @@ use crate::home::{Home, unused_address};
 use crate::programs::{self, user_name};
 use crate::sim;
 use crate::wait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fmt::Write;
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
@@ -79,14 +81,43 @@ impl Sshd {
             address,
             child,
         };
+        sshd.wait_until_it_listens(1);
+        sshd
+    }
+
+    /// Waits until it has listened so many times.
+    fn wait_until_it_listens(&mut self, times: usize) {
         wait::until("sshd to listen", || {
-            if let Some(status) = sshd.child.try_wait().unwrap() {
-                panic!("sshd ended at once ({status}):\n{}", sshd.log());
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("sshd ended at once ({status}):\n{}", self.log());
             }
             // A connection to find out would be in the log, in which tests count lines.
-            sshd.log().contains("Server listening on")
+            self.count("Server listening on") >= times
         });
-        sshd
+    }
+
+    /// Kills it and all its sessions.
+    pub fn kill(&mut self) {
+        let mut doomed = vec![self.child.id()];
+        let mut found = 0;
+        // Sessions have processes of their own, which outlive the listener.
+        while let Some(parent) = doomed.get(found) {
+            doomed.extend(children(*parent));
+            found += 1;
+        }
+        for process in doomed {
+            let process = Pid::from_raw(process.try_into().unwrap());
+            // A session may have ended meanwhile.
+            let _ = kill(process, Signal::SIGKILL);
+        }
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after [`Sshd::kill`], with the same address and host key.
+    pub fn restart(&mut self) {
+        let listened = self.count("Server listening on");
+        self.child = spawn(&self.path("sshd_config"), &self.path("log"));
+        self.wait_until_it_listens(listened + 1);
     }
 
     /// Its address.
@@ -245,6 +276,19 @@ fn spawn(file: &Path, log: &Path) -> Child {
     }
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// The child processes of a process.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let is_child = |process: &u32| {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        status.contains(&format!("\nPPid:\t{parent}\n"))
+    };
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(is_child)
+        .collect()
 }
 
 fn read(file: &Path) -> String {

@@ -44,6 +44,7 @@ mod privileges;
 mod protocol;
 mod readings;
 mod recovery;
+mod recovery_times;
 mod refusals;
 mod reload;
 mod rendered;

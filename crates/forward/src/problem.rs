@@ -3,6 +3,7 @@
 //! An operator who reads a remedy has nothing else to go by. So it names the machine and the
 //! file to look at, and only causes that this error can have.
 
+use pulse_core::nodes::backoff::FailureKind;
 use pulse_relp::connection::{ConnectionError, Step};
 use pulse_relp::identity::IdentityError;
 use pulse_relp::session::SessionError;
@@ -65,6 +66,17 @@ impl Problem {
                 | ConnectionError::UnexpectedData
                 | ConnectionError::TimedOut(Step::Open) => "open",
             },
+        }
+    }
+
+    /// Its kind, which decides for how long the collector is left alone.
+    #[must_use]
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Connection(
+                ConnectionError::Connect(_) | ConnectionError::TimedOut(Step::Tcp),
+            ) => FailureKind::Unreachable,
+            _ => FailureKind::Transient,
         }
     }
 

@@ -236,7 +236,7 @@ impl Stream {
             better,
             ..
         } = serving;
-        let is_broken = outcome.is_err();
+        let mut broken = None;
         match outcome {
             Ok(reason) => {
                 tracing::info!(
@@ -251,6 +251,7 @@ impl Stream {
                 let _ = timeout_at(limit, connection.close()).await;
             }
             Err(problem) => {
+                broken = Some(problem.kind());
                 // Acknowledgements that arrived before the connection broke count.
                 let limit = Instant::now() + DRAIN_TIMEOUT;
                 while let Ok(Ok(tag)) = timeout_at(limit, connection.acknowledged()).await {
@@ -270,8 +271,8 @@ impl Stream {
         self.in_flight.clear();
         self.store();
         // A connection that was closed in order is followed by the next one at once.
-        if is_broken && better.is_none() {
-            self.pause().await;
+        if let (Some(kind), None) = (broken, &better) {
+            self.pause(kind).await;
         }
         better
     }

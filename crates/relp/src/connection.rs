@@ -23,6 +23,10 @@ use tokio_rustls::client::TlsStream;
 /// Bytes per read: room for many acknowledgements.
 const READ_BYTES: usize = 4096;
 
+/// The longest time for the TCP connection. The kernel sends three packets in this time, after 0, 1
+/// and 3 s; the next one would come after 7 s, and the next attempt comes before.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3500);
+
 /// In TLS 1.3 the client's handshake is complete before the server has verified the
 /// client's certificate, so a refusal arrives afterwards. A syslog collector sends nothing
 /// else; its alert is awaited for this long.
@@ -144,8 +148,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects and opens a session. Each step may take `io_timeout`; so may the peer, later,
-    /// to acknowledge what was sent. `reached` is called after each completed step; syslog
+    /// Connects and opens a session. Each step may take `io_timeout`, and the TCP connection at most
+    /// 3.5 s; so may the peer, later, take `io_timeout` to acknowledge what was sent. `reached` is called after each completed step; syslog
     /// has no [`Step::Open`].
     ///
     /// # Errors
@@ -159,10 +163,13 @@ impl Connection {
     ) -> Result<Self, ConnectionError> {
         // Each step has its own deadline, so that the error names the one that took too long.
         let late = |step| move |_| ConnectionError::TimedOut(step);
-        let tcp = timeout(io_timeout, tcp::connect(peer.address, io_timeout))
-            .await
-            .map_err(late(Step::Tcp))?
-            .map_err(ConnectionError::Connect)?;
+        let tcp = timeout(
+            io_timeout.min(CONNECT_TIMEOUT),
+            tcp::connect(peer.address, io_timeout),
+        )
+        .await
+        .map_err(late(Step::Tcp))?
+        .map_err(ConnectionError::Connect)?;
         reached(Step::Tcp);
         let stream = timeout(
             io_timeout,

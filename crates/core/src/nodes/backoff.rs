@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// The longest delay after transient failures.
 const MAX_DELAY: Duration = Duration::from_secs(60);
+/// The longest delay after failures to connect: short, because the end of an outage is noticed by
+/// an attempt alone, and an attempt is a packet or three.
+const MAX_UNREACHABLE_DELAY: Duration = Duration::from_secs(2);
 /// The delay after a refused key, ours or the node's.
 const REFUSED_DELAY: Duration = Duration::from_secs(600);
 /// The default penalties of sshd (`PerSourcePenalties` in `sshd_config(5)`), for a refused login and
@@ -30,7 +33,10 @@ pub enum FailureKind {
     /// Nothing was sent to the node: something on this host has to change first, so the next
     /// attempt costs the node nothing and needs no delay.
     Local,
-    /// The node is unreachable, or its answer is wrong.
+    /// No connection came about, or it broke without a message: the peer, or the path to it, is
+    /// down.
+    Unreachable,
+    /// The peer was reached, and did not do what it should.
     Transient,
     /// The node has no host key that is accepted: only an operator can change that.
     HostKey,
@@ -51,7 +57,9 @@ impl Penalties {
     pub fn add(&mut self, kind: FailureKind, now: Instant) -> Duration {
         let penalty = match kind {
             FailureKind::Local => Duration::ZERO,
-            FailureKind::Transient | FailureKind::HostKey => CONNECTION_PENALTY,
+            FailureKind::Unreachable | FailureKind::Transient | FailureKind::HostKey => {
+                CONNECTION_PENALTY
+            }
             FailureKind::Refused => LOGIN_PENALTY,
         };
         let before = self.until.map_or(now, |until| until.max(now));
@@ -67,8 +75,9 @@ impl Penalties {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     failures: u32,
-    /// Those that lengthen the delay.
+    /// Those that lengthen the delay of their kind.
     transient: u32,
+    unreachable: u32,
 }
 
 impl Backoff {
@@ -83,15 +92,9 @@ impl Backoff {
             FailureKind::HostKey | FailureKind::Refused => {
                 REFUSED_DELAY.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
             }
-            FailureKind::Transient => {
-                let before = self.transient;
-                self.transient = before.saturating_add(1);
-                // The shift stays below 32 bits; the longest delay is reached well before.
-                FIRST_DELAY
-                    .saturating_mul(1 << before.min(16))
-                    .min(MAX_DELAY)
-                    // Here jitter only shortens it.
-                    .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
+            FailureKind::Transient => doubled(&mut self.transient, MAX_DELAY, jitter),
+            FailureKind::Unreachable => {
+                doubled(&mut self.unreachable, MAX_UNREACHABLE_DELAY, jitter)
             }
         }
     }
@@ -106,6 +109,17 @@ impl Backoff {
     pub fn failures(&self) -> u32 {
         self.failures
     }
+}
+
+/// The delay after one more failure of a kind, at most `longest`. Here jitter only shortens it.
+fn doubled(failures: &mut u32, longest: Duration, jitter: f64) -> Duration {
+    let before = *failures;
+    *failures = before.saturating_add(1);
+    // The shift stays below 32 bits; the longest delay is reached well before.
+    FIRST_DELAY
+        .saturating_mul(1 << before.min(16))
+        .min(longest)
+        .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
 }
 
 #[cfg(test)]
@@ -125,6 +139,19 @@ mod tests {
         for _ in 0..100 {
             assert!(backoff.failed(FailureKind::Transient, 0.99) <= MAX_DELAY);
         }
+    }
+
+    #[test]
+    fn outages_are_looked_at_often() {
+        let mut backoff = Backoff::default();
+        for seconds in [1, 2, 2, 2] {
+            let wait = backoff.failed(FailureKind::Unreachable, 0.0);
+            assert_eq!(wait, Duration::from_secs(seconds));
+        }
+        // Each kind has a delay of its own.
+        assert_eq!(backoff.failed(FailureKind::Transient, 0.0), FIRST_DELAY);
+        backoff.succeeded();
+        assert_eq!(backoff.failed(FailureKind::Unreachable, 0.0), FIRST_DELAY);
     }
 
     #[test]

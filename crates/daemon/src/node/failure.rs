@@ -249,6 +249,7 @@ impl NodeFailure {
             Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey => FailureKind::HostKey,
             // sshd counts an unfinished login as a failed one.
             Self::KeyRefused { .. } | Self::KeyNotEnough { .. } => FailureKind::Refused,
+            Self::Unreachable { .. } | Self::Closed => FailureKind::Unreachable,
             _ => FailureKind::Transient,
         }
     }

@@ -5,6 +5,9 @@
 //! * It can be ended. Connecting with the library is not cancel-safe: a connect that is
 //!   dropped leaves its task and socket behind for ever. So the socket is shared with a guard
 //!   that shuts it down when dropped, which ends the task.
+//! * It breaks soon when the node or the path to it is gone. Retransmissions come at intervals that
+//!   double: after an outage of a minute the next one can be half a minute away. A connection that
+//!   is broken is opened again by the request that waits on it, or by the next one.
 //! * It acknowledges at once during the handshake. Delayed acknowledgements cost 40 ms there;
 //!   the kernel forgets `TCP_QUICKACK` (tcp(7)), so it is set after each read.
 
@@ -15,8 +18,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 struct Shared {
     stream: TcpStream,
@@ -70,14 +75,25 @@ pub(super) struct NodeStream {
 /// Bytes that are read at a time.
 const CHUNK: usize = 8192;
 
+/// The deadline of connect(2). The kernel sends three packets in this time, after 0, 1 and 3 s; the
+/// next one would come after 7 s, and a new attempt comes before.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(3500);
+/// The time after which the kernel breaks a connection whose node acknowledges nothing
+/// (`TCP_USER_TIMEOUT`): in a network of some milliseconds after four retransmissions, and early
+/// enough that the same request is answered over a new connection within five seconds.
+pub(super) const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Connects to a node.
 ///
 /// # Errors
-/// Those of connect(2).
+/// Those of connect(2); `TimedOut` after [`CONNECT_TIMEOUT`].
 pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        .await
+        .map_err(|_| io::Error::from_raw_os_error(nix::libc::ETIMEDOUT))??;
     // A request is one small packet, which Nagle's algorithm could hold back (tcp(7)).
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))?;
     Ok(stream)
 }
 

@@ -326,7 +326,9 @@ impl<C: Connector> NodeTask<C> {
             cause: match kind {
                 FailureKind::HostKey => Cause::Pins(self.files.pins.clone()),
                 FailureKind::Refused => Cause::Key(self.files.key.clone()),
-                FailureKind::Local | FailureKind::Transient => Cause::Node,
+                FailureKind::Local | FailureKind::Unreachable | FailureKind::Transient => {
+                    Cause::Node
+                }
             },
         });
         // The sample stays: it is served until it is too old.

@@ -4,6 +4,7 @@ use super::exchange::{KeyScope, Sample};
 use super::failure::{HostKeyFailure, NodeFailure};
 use super::handle::NodeHandle;
 use super::host_key::Identity;
+use super::stream::{CONNECT_TIMEOUT, UNACKNOWLEDGED_TIMEOUT};
 use super::task::{Connector, LocalFiles, NodeSession, NodeTask};
 use super::{NodeStarter, NodeTaskSettings, Nodes, SharedHistory};
 use crate::testing::{CapturedLog, Records, SECOND, name, sample};
@@ -21,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// A key in `known_hosts`, and the same in wire format.
 const PIN: &str =
@@ -59,9 +60,16 @@ struct Node {
     opened: Arc<Mutex<u32>>,
     address: Arc<Mutex<SocketAddr>>,
     identity: Arc<Identity>,
+    /// Until then every packet of the node's, and to it, is dropped.
+    dropped_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Node {
+    fn outage(&self) -> Option<Instant> {
+        let until = *self.dropped_until.lock().unwrap();
+        until.filter(|until| *until > Instant::now())
+    }
+
     fn next(&self, matches: impl Fn(&Planned) -> bool) -> Option<Planned> {
         let mut plan = self.plan.lock().unwrap();
         let is_next = plan.first().is_some_and(matches);
@@ -82,6 +90,16 @@ impl Connector for Node {
         let opens =
             |planned: &Planned| matches!(planned, Planned::NotOpened(_) | Planned::KeyNotAccepted);
         *self.opened.lock().unwrap() += 1;
+        if let Some(end) = self.outage() {
+            let started = Instant::now();
+            // The kernel's packets of connect(2).
+            let arriving = [1, 3].map(|after| started + SECOND * after);
+            let Some(arrived) = arriving.into_iter().find(|at| *at >= end) else {
+                sleep(CONNECT_TIMEOUT).await;
+                return Err(unreachable());
+            };
+            sleep_until(arrived).await;
+        }
         match self.next(opens) {
             Some(Planned::NotOpened(failure)) => Err(failure),
             Some(_) => Err(not_accepted()),
@@ -112,6 +130,10 @@ impl NodeSession for Session {
     }
 
     async fn read(&mut self, _: Instant) -> Result<Sample, NodeFailure> {
+        if self.node.outage().is_some() {
+            sleep(UNACKNOWLEDGED_TIMEOUT).await;
+            return Err(NodeFailure::Closed);
+        }
         match self.node.next(|_| true) {
             Some(Planned::ReadingFails(failure)) => return Err(failure),
             Some(Planned::ReadingTakes(length)) => sleep(length).await,
@@ -167,6 +189,7 @@ impl Fixture {
             opened: Arc::default(),
             address: Arc::new(Mutex::new("192.0.2.1:22".parse().unwrap())),
             identity: Arc::new(Identity::plain(host, "ssh-ed25519", wire_key())),
+            dropped_until: Arc::default(),
         };
         let records = Records::default();
         let pins = watch::channel(pinned(PIN)).0;
@@ -271,6 +294,41 @@ async fn failures_lengthen_the_wait() {
     // One success forgives all.
     fixture.read().await.unwrap();
     assert!(fixture.handle.blocked(Retry::WhenDue).is_none());
+}
+
+fn unreachable() -> NodeFailure {
+    NodeFailure::Unreachable {
+        address: "192.0.2.1:22".parse().unwrap(),
+        reason: "Connection timed out".to_owned(),
+    }
+}
+
+/// The node's packets are dropped for a minute, while a caller polls as Pulse does.
+#[tokio::test(start_paused = true)]
+async fn outage_ends_within_seconds() {
+    const POLL_INTERVAL: Duration = Duration::from_secs(2);
+    // Its end at any moment of the attempts and of the waits between them.
+    for tenths in 0..100 {
+        let fixture = Fixture::new([]);
+        fixture.read().await.unwrap();
+        let end = Instant::now() + SECOND * 60 + SECOND / 10 * tenths;
+        *fixture.node.dropped_until.lock().unwrap() = Some(end);
+        let mut failures = 0;
+        loop {
+            let polled = Instant::now();
+            if fixture.handle.blocked(Retry::WhenDue).is_none() {
+                let outcome = fixture.read().await;
+                if Instant::now() >= end && outcome.is_ok() {
+                    break;
+                }
+                assert!(outcome.is_err());
+                failures += 1;
+            }
+            sleep_until(polled + POLL_INTERVAL).await;
+        }
+        assert!(end.elapsed() <= SECOND * 5, "{tenths}: {:?}", end.elapsed());
+        assert!((8..20).contains(&failures), "{failures}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,14 +20,21 @@ impl Stream {
             std::mem::take(&mut self.first_route),
             self.config.routes.len(),
         );
+        let mut kind = FailureKind::Transient;
         // Each collector once, beginning with `first`; those before it come last.
         for index in (first..first + count).map(|turn| turn % count) {
             match self.try_one(index).await {
                 Ok(connection) => return connection.map(|connection| (index, connection)),
-                Err(problem) => self.mark_failed(index, &problem),
+                Err(problem) => {
+                    // The one that may be back soonest decides when they are tried again.
+                    if problem.kind() == FailureKind::Unreachable {
+                        kind = FailureKind::Unreachable;
+                    }
+                    self.mark_failed(index, &problem);
+                }
             }
         }
-        self.pause().await;
+        self.pause(kind).await;
         None
     }
 
@@ -65,13 +72,12 @@ impl Stream {
 
     /// Waits before the next attempt, longer each time. New certificates and commands end the
     /// wait.
-    pub(super) async fn pause(&mut self) {
+    pub(super) async fn pause(&mut self, kind: FailureKind) {
         // A random number in 0..1. Where the kernel has none, 0 is good enough for a delay.
         let mut random = [0; 4];
         let _ = getrandom::fill(&mut random);
         let jitter = f64::from(u32::from_le_bytes(random)) / (f64::from(u32::MAX) + 1.0);
-        let over =
-            tokio::time::Instant::now() + self.backoff.failed(FailureKind::Transient, jitter);
+        let over = tokio::time::Instant::now() + self.backoff.failed(kind, jitter);
         let mut inspect = interval(super::CERT_CHECK_INTERVAL);
         // The first tick of an interval would be immediate.
         inspect.reset();

@@ -7,6 +7,7 @@ use crate::status::{Status, StreamStatus};
 use pulse_audit::{Directory, Head, Log, Settings, Timestamp, segment_start};
 use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Mode};
+use pulse_core::nodes::backoff::FailureKind;
 use pulse_core::nodes::name::NodeName;
 use std::collections::BTreeMap;
 use std::fs;
@@ -182,7 +183,7 @@ async fn cursor_error_ends_without_a_collector() {
     assert!(has_error(&stream));
     fs::remove_dir(&cursor).unwrap();
     for _ in 0..10 {
-        stream.pause().await;
+        stream.pause(FailureKind::Transient).await;
     }
     assert!(!has_error(&stream));
 }
