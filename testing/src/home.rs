@@ -270,6 +270,35 @@ impl Home {
         service::make_readable(&self.config_file());
     }
 
+    /// The directory of the nodes' files.
+    #[must_use]
+    pub fn nodes_directory(&self) -> PathBuf {
+        self.config_file().with_file_name("nodes.d")
+    }
+
+    /// The file of a node.
+    #[must_use]
+    pub fn node_file(&self, name: &str) -> PathBuf {
+        self.nodes_directory().join(format!("{name}.toml"))
+    }
+
+    /// Writes the file of a node.
+    pub fn write_node(&self, name: &str, text: &str) {
+        let directory = self.nodes_directory();
+        fs::create_dir_all(&directory).unwrap();
+        fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+        let file = self.node_file(name);
+        fs::write(&file, text).unwrap();
+        service::make_readable(&file);
+    }
+
+    /// Writes the file of a node at this address.
+    pub fn list_node(&self, name: &str, address: SocketAddr) {
+        let (ip, port) = (address.ip(), address.port());
+        let text = format!("name = '{name}'\naddress = '{ip}'\nport = {port}\n");
+        self.write_node(name, &text);
+    }
+
     /// Adds a line to the daemon's `known_hosts`, as an operator does.
     pub fn trust(&self, line: &str) {
         service::make_private(&self.ssh_dir());

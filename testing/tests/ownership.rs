@@ -100,6 +100,35 @@ fn writable_configuration_is_refused() {
 }
 
 #[test]
+fn writable_node_files_are_refused() {
+    let home = Arc::new(Home::new());
+    home.write_config(&Config::new());
+    home.write_node("pve1", "name = 'pve1'");
+    assert_eq!(check(&home).code, 0);
+    let exposures = exposures(&home.node_file("pve1"));
+    for (exposure, words) in &exposures {
+        for ended in exposure.during(|| [run_in(&home), check(&home)]) {
+            assert_eq!(ended.code, 78, "{ended:?}");
+            let said = &ended.errors;
+            assert!(said.contains("the configuration is refused"), "{said}");
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+    assert!(!home.ssh_dir().exists());
+    let daemon = Daemon::start_with(&home, &[]);
+    home.write_node("pve2", "name = 'pve2'");
+    for (exposure, words) in &exposures {
+        exposure.during(|| daemon.reload());
+        assert!(daemon.log().contains(words), "{words}");
+        let error = daemon.temperature("pve2").unwrap_err();
+        assert!(error.contains("node_not_allowlisted"), "{error}");
+    }
+    daemon.reload();
+    let error = daemon.temperature("pve2").unwrap_err();
+    assert!(!error.contains("node_not_allowlisted"), "{error}");
+}
+
+#[test]
 fn protected_link_is_followed() {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());

@@ -85,6 +85,102 @@ fn bad_file_keeps_the_configuration() {
 }
 
 #[test]
+fn node_files_are_reloaded() {
+    let nodes = [(); 3].map(|()| sim::start(sim::healthy()));
+    let [listed, first, second] = &nodes;
+    // Landlock permits only ports that were configured at the start.
+    let daemon = Daemon::start(
+        &Config::new()
+            .set_ssh("port", &first.addr().port().to_string())
+            .node("pve1", listed.addr())
+            .node("port", second.addr()),
+    );
+    let home = daemon.home();
+    for (name, node) in [
+        ("pve1", listed),
+        ("pve2", first),
+        ("pve2", second),
+        ("pve3", first),
+    ] {
+        home.trust(&node.host_key_line(name));
+    }
+    let is_listed = |name: &str| match daemon.temperature(name) {
+        Ok(_) => true,
+        Err(error) => {
+            assert!(error.contains("not_allowlisted"), "{error}");
+            false
+        }
+    };
+    // The directory did not exist when the daemon confined itself.
+    assert!(!home.nodes_directory().exists());
+    home.list_node("pve2", first.addr());
+    assert!(!is_listed("pve2"));
+    daemon.reload();
+    assert!(is_listed("pve1") && is_listed("pve2"));
+    // The node moves, and another is added in its old place.
+    home.list_node("pve2", second.addr());
+    home.list_node("pve3", first.addr());
+    daemon.reload();
+    assert!(is_listed("pve2") && is_listed("pve3"));
+    assert_eq!(second.counters().readings, 1);
+    fs::remove_file(home.node_file("pve2")).unwrap();
+    daemon.reload();
+    assert!(is_listed("pve1") && !is_listed("pve2") && is_listed("pve3"));
+    sim::wait_for(second, |now| now.open_connections == 0);
+    assert_eq!(listed.counters().connections, 1, "its connection was kept");
+    fs::remove_dir_all(home.nodes_directory()).unwrap();
+    daemon.reload();
+    assert!(is_listed("pve1") && !is_listed("pve3"));
+}
+
+#[test]
+fn bad_node_file_keeps_the_configuration() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
+    let (daemon, home) = (&fleet.daemon, fleet.daemon.home());
+    for (name, text, words) in [
+        (
+            "pve1",
+            "name = 'pve1'",
+            "line 1, column 8: node \"pve1\" is in allowed_nodes too",
+        ),
+        ("PVE1", "name = 'PVE1'", "in allowed_nodes too, as \"pve1\""),
+        (
+            "pve2",
+            "name = 'pve3'",
+            "has to be named pve3.toml, not pve2.toml",
+        ),
+        (
+            "pve2",
+            "name = 'pve2'\nadress = '::1'",
+            "did you mean `address`?",
+        ),
+        ("pve2", "name = [", "pve2.toml: line 1"),
+    ] {
+        home.write_node(name, text);
+        let file = home.node_file(name);
+        home.write_node("pve4", "name = 'pve4'");
+        daemon.reload();
+        let log = daemon.log();
+        let path = file.display();
+        let mut lines = log.lines().rev();
+        let said = lines.find(|line| line.contains("stays in force")).unwrap();
+        assert!(said.contains(&format!("{path}: ")), "{said}");
+        assert!(said.contains(words), "{words}: {said}");
+        assert!(daemon.temperature("pve1").is_ok());
+        // No file counts unless all are right.
+        let error = daemon.temperature("pve4").unwrap_err();
+        assert!(error.contains("not_allowlisted"), "{error}");
+        fs::remove_file(file).unwrap();
+    }
+    fs::write(home.nodes_directory().join("pve5.bak"), "").unwrap();
+    daemon.reload();
+    let log = daemon.log();
+    assert!(log.contains("files that are not read"), "{log}");
+    assert!(log.contains(": pve5.bak"), "{log}");
+    assert!(log.contains("reloaded the configuration: 2 nodes"), "{log}");
+}
+
+#[test]
 fn reload_applies_limits_and_deadlines() {
     let daemon = Daemon::start(&Config::new());
     let status = || daemon.ask(&json!({"method": "get_status"}));

@@ -6,10 +6,12 @@
 //!
 //! `table` declares every key once; `schema` makes from that the typed [`Keys`] and their
 //! descriptions ([`FILE`]); `parse` checks the keys that depend on each other and combines them
-//! into the [`Config`] that the daemon works with.
+//! into the [`Config`] that the daemon works with. `node_files` adds the nodes of `nodes.d`, a file
+//! each.
 
 mod audit;
 pub mod forward;
+mod node_files;
 mod parse;
 mod render;
 mod schema;
@@ -24,6 +26,9 @@ use crate::nodes::name::NodeName;
 use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 pub use forward::Forward;
+pub use node_files::{
+    MAX_NODE_FILE_BYTES, MAX_NODES_ENTRIES, NODES_DIRECTORY, NodeFiles, NodesEntry, unread_remark,
+};
 pub use render::{dictionary, packaged};
 use schema::Value;
 pub use schema::{Change, Environment, Key, Shape, VariableError};
@@ -107,7 +112,7 @@ pub struct Metrics {
     pub host_names: HostNames,
 }
 
-/// One node of `allowed_nodes`.
+/// One node of `allowed_nodes` or `nodes.d`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSettings {
     /// The management address; without it, `/etc/hosts` is searched for the name.

@@ -63,7 +63,8 @@ pub(crate) struct ConfigOption {
 }
 
 impl ConfigOption {
-    /// Reads it. The daemon's defaults when no file was named and the usual one is missing.
+    /// Reads it, without `nodes.d`: no command that has this option needs a node. The daemon's
+    /// defaults when no file was named and the usual one is missing.
     ///
     /// # Errors
     /// [`ConfigError`].

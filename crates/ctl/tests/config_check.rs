@@ -51,6 +51,76 @@ config.toml:2:1: unknown field `retain_day`, did you mean `retain_days`?
     assert_eq!((run.output.as_str(), run.code), (expected, Some(1)));
 }
 
+/// A directory with an empty configuration and these files of nodes.
+fn with_nodes(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    common::write_config(&directory.path().join("config.toml"), "");
+    let nodes = directory.path().join("nodes.d");
+    fs::create_dir(&nodes).unwrap();
+    fs::set_permissions(&nodes, Permissions::from_mode(0o755)).unwrap();
+    for (name, text) in files {
+        common::write_config(&nodes.join(name), text);
+    }
+    directory
+}
+
+#[test]
+fn node_files_are_checked() {
+    let good = ("pve1.toml", "name = 'pve1'\nport = 23\n");
+    let run = check_in(&with_nodes(&[good, ("old.bak", "")]), &[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for part in ["pve1  the address in /etc/hosts, port 23", ": old.bak\n"] {
+        assert!(run.output.contains(part), "{part:?}: {}", run.output);
+    }
+    let directory = with_nodes(&[good, ("pve2.toml", "# second\nname = 'pve3'\n")]);
+    let run = check_in(&directory, &[]);
+    let file = directory.path().join("nodes.d/pve2.toml");
+    let expected = format!(
+        "\
+{}:2:8: the file of node \"pve3\" has to be named pve3.toml, not pve2.toml
+  |
+2 | name = 'pve3'
+  |        ^
+",
+        file.display()
+    );
+    assert_eq!((run.output, run.code), (expected, Some(1)));
+    let report: Value = serde_json::from_str(&check_in(&directory, &["--json"]).output).unwrap();
+    assert_eq!(report["file"], file.to_str().unwrap());
+    assert_eq!((&report["line"], &report["column"]), (&2.into(), &8.into()));
+    fs::write(&file, b"\xff").unwrap();
+    let run = check_in(&directory, &[]);
+    assert_eq!(run.code, Some(66));
+    assert!(run.errors.contains("pve2.toml: not UTF-8 text"), "{run:?}");
+}
+
+#[test]
+fn untrusted_node_files_are_refused() {
+    let directory = with_nodes(&[
+        ("pve1.toml", "name = 'pve1'"),
+        ("pve2.toml", "nam = 'pve2'"),
+    ]);
+    let nodes = directory.path().join("nodes.d");
+    let set = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    for (path, mode) in [
+        (nodes.join("pve1.toml"), 0o664),
+        (nodes.clone(), 0o775),
+        (directory.path().to_owned(), 0o775),
+    ] {
+        set(&path, mode);
+        let run = check_in(&directory, &[]);
+        assert_eq!(run.code, Some(1));
+        // The mistake is shown as well.
+        let remedy = format!("chmod g-w {}\n", path.display());
+        for part in ["pve2.toml:1:1", &remedy] {
+            assert_eq!(run.output.matches(part).count(), 1, "{part:?}: {run:?}");
+        }
+        set(&path, mode & 0o755);
+    }
+}
+
 #[test]
 fn a_valid_file_shows_its_rights() {
     let run = check(

@@ -101,6 +101,15 @@ fn config_outputs(outputs: &mut Outputs) {
         write_config(&file, config);
         outputs.add("config-check", &run(&check));
     }
+    let nodes = directory.path().join("nodes.d");
+    fs::create_dir(&nodes).unwrap();
+    for text in ["name = 'pve3'\naddress = '192.0.2.3'", "name = 'pve4'"] {
+        write_config(&file, "");
+        write_config(&nodes.join("pve3.toml"), text);
+        outputs.add("config-check", &run(&check));
+    }
+    fs::remove_dir_all(nodes).unwrap();
+    write_config(&file, forward);
     // There are no certificates, so the first step fails.
     let test = ["forward", "test", "--config", text(&file), "--json"];
     let tested = run(&test);

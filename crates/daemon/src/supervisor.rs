@@ -173,7 +173,7 @@ fn open(
         env!("CARGO_PKG_VERSION")
     );
     if config.nodes.is_empty() {
-        tracing::warn!("allowed_nodes is empty: no node can be read");
+        tracing::warn!("no node can be read: name some in allowed_nodes, or add files to nodes.d");
     }
     let ports = config.ssh_ports();
     let daemon = Arc::new(Daemon::new(config, Box::new(Arc::new(context)), parts));
@@ -277,7 +277,8 @@ impl Service {
             self.manager.notify(&[NotifyState::Reloading, now]);
         }
         let error = match settings::load(path) {
-            Ok(config) => {
+            Ok(loaded) => {
+                let config = loaded.with_warning();
                 tracing::info!("reloaded the configuration: {} nodes", config.nodes.len());
                 for key in self.daemon.reload(config) {
                     tracing::warn!("{key} has changed in the configuration: restart required");

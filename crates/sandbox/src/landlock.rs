@@ -101,6 +101,7 @@ fn landlock_access(access: tables::Access) -> Option<AccessFs> {
 mod tests {
     use super::*;
     use crate::rules::DaemonPaths;
+    use std::path::PathBuf;
 
     #[test]
     fn old_abi_names_missing_parts() {
@@ -125,7 +126,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("log");
         std::fs::create_dir(&log).unwrap();
+        // In a shared directory: only the file is permitted, and only to be read.
+        let configuration = PathBuf::from("/etc/hostname");
         let rules = DaemonPaths {
+            configuration: configuration.clone(),
             log_directory: log.clone(),
             ..DaemonPaths::default()
         }
@@ -143,6 +147,7 @@ mod tests {
                 |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
             assert!(denied(std::fs::write(outside, "x").unwrap_err()));
             assert!(denied(std::fs::read("/etc/passwd").unwrap_err()));
+            assert_eq!(configuration.exists(), std::fs::read(configuration).is_ok());
         })
         .join()
         .unwrap();

@@ -20,6 +20,8 @@ pub struct LandlockRules {
 pub struct DaemonPaths {
     /// The configuration file.
     pub configuration: PathBuf,
+    /// The directory of the nodes' files, in the directory of the configuration file.
+    pub nodes_directory: PathBuf,
     /// `ssh_dir`.
     pub ssh_directory: PathBuf,
     /// The directory of the audit log.
@@ -41,25 +43,43 @@ impl DaemonPaths {
     /// its scopes refuse abstract sockets and signals.
     #[must_use]
     pub fn rules(&self) -> LandlockRules {
-        let rule = |rule: &PathRule| Some((self.path(rule.path)?.to_owned(), rule.access));
+        let rules = |rule: &PathRule| {
+            let access = rule.access;
+            let places = self.places(rule.path).into_iter();
+            places.map(move |place| (place, access))
+        };
         LandlockRules {
-            paths: PATHS.iter().filter_map(rule).collect(),
+            paths: PATHS.iter().flat_map(rules).collect(),
             ports: self.ports.clone(),
             min_abi: 6,
         }
     }
 
-    fn path(&self, path: ConfiguredPath) -> Option<&Path> {
-        Some(match path {
-            ConfiguredPath::Configuration => own_directory(&self.configuration),
+    fn places(&self, path: ConfiguredPath) -> Vec<PathBuf> {
+        let place = match path {
+            ConfiguredPath::Configuration => return self.configuration_places(),
             ConfiguredPath::SshDirectory => &self.ssh_directory,
             ConfiguredPath::LogDirectory => &self.log_directory,
             ConfiguredPath::StateDirectory => &self.state_directory,
             ConfiguredPath::SocketDirectory => &self.socket_directory,
             ConfiguredPath::ControlDirectory => &self.control_directory,
-            ConfiguredPath::Credentials => return self.credentials.as_deref(),
+            ConfiguredPath::Credentials => return self.credentials.iter().cloned().collect(),
             ConfiguredPath::Fixed(path) => Path::new(path),
-        })
+        };
+        vec![place.to_owned()]
+    }
+
+    /// The directory of the configuration file, so that an editor can replace the file and the
+    /// directory of nodes can be created later. These two alone if their directory is shared with
+    /// others, as `/etc` and `/root` are: Landlock's rights reach everything below a directory.
+    fn configuration_places(&self) -> Vec<PathBuf> {
+        // The root and two names at least.
+        let is_deep = |directory: &&Path| directory.components().count() > 2;
+        match self.configuration.parent().filter(is_deep) {
+            Some(directory) => vec![directory.to_owned()],
+            // The right to list a directory has no effect on the file.
+            None => vec![self.configuration.clone(), self.nodes_directory.clone()],
+        }
     }
 }
 
@@ -97,15 +117,6 @@ impl LandlockRules {
     }
 }
 
-/// The directory of a file, so that an editor can replace the file. The file alone if its
-/// directory is shared with others, as `/etc` and `/root` are: Landlock's rights reach
-/// everything below a directory.
-fn own_directory(file: &Path) -> &Path {
-    // The root and two names at least.
-    let is_deep = |directory: &&Path| directory.components().count() > 2;
-    file.parent().filter(is_deep).unwrap_or(file)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,13 +126,19 @@ mod tests {
         for (file, permitted) in [
             (
                 "/etc/pulse-sensor-proxy/config.toml",
-                "/etc/pulse-sensor-proxy",
+                &["/etc/pulse-sensor-proxy"][..],
             ),
-            ("/etc/config.toml", "/etc/config.toml"),
-            ("/config.toml", "/config.toml"),
-            ("config.toml", "config.toml"),
+            ("/etc/config.toml", &["/etc/config.toml", "/etc/nodes.d"]),
+            ("/config.toml", &["/config.toml", "/nodes.d"]),
+            ("config.toml", &["config.toml", "nodes.d"]),
         ] {
-            assert_eq!(own_directory(Path::new(file)), Path::new(permitted));
+            let paths = DaemonPaths {
+                configuration: file.into(),
+                nodes_directory: Path::new(file).with_file_name("nodes.d"),
+                ..DaemonPaths::default()
+            };
+            let permitted: Vec<_> = permitted.iter().map(PathBuf::from).collect();
+            assert_eq!(paths.configuration_places(), permitted);
         }
     }
 }

@@ -7,6 +7,7 @@
 //! that: if only trusted users can change them now, no other user replaced the path before.
 
 mod last_read;
+pub mod node_files;
 pub mod paths;
 
 pub use last_read::{Check, LastRead, Version};

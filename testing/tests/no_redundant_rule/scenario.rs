@@ -28,6 +28,8 @@ const GROUPED: u32 = 61_007;
 const V4: &str = "127.0.0.1:0";
 const V6: &str = "[::1]:0";
 const NAMES: [&str; 3] = ["pve1", "pve2", LOCALHOST];
+/// The first node by another name, which a file lists for a while.
+const FILED: &str = "pve3";
 const READING: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n";
 
 /// Connections that are opened and closed; each locks a page or two of secrets.
@@ -41,6 +43,7 @@ pub(super) fn run(left_out: Option<&str>) {
     let mut scenario = Scenario::start(left_out);
     scenario.reads_every_node();
     scenario.reads_replaced_pins();
+    scenario.reads_files_of_nodes();
     scenario.answers_callers();
     scenario.serves_metrics();
     has_everything(&scenario.daemon);
@@ -93,6 +96,7 @@ impl Scenario {
             .node(NAMES[1], nodes[1].addr())
             .named_node(NAMES[2]);
         home.trust(&nodes[0].host_key_line(NAMES[0]));
+        home.trust(&nodes[0].host_key_line(FILED));
         home.trust(&nodes[2].host_key_line(NAMES[2]));
         home.write_config(&config);
         drop(UnixListener::bind(home.socket()).unwrap());
@@ -130,6 +134,16 @@ impl Scenario {
         symlink(target, &unfinished).unwrap();
         fs::rename(unfinished, &known).unwrap();
         self.assert_reads(NAMES[1]);
+    }
+
+    /// The directory does not exist when the daemon confines itself.
+    fn reads_files_of_nodes(&self) {
+        self.home.list_node(FILED, self.nodes[0].addr());
+        self.reload(&self.config);
+        self.assert_reads(FILED);
+        fs::remove_file(self.home.node_file(FILED)).unwrap();
+        self.reload(&self.config);
+        assert!(self.daemon.temperature(FILED).is_err());
     }
 
     fn answers_callers(&self) {

@@ -28,29 +28,9 @@ impl Keys {
     /// [`ConfigError`], with line and column, for anything that is not exactly as
     /// it should be.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let locate = |start: usize, message: &str| {
-            let (line, column) = position(text, start);
-            ConfigError {
-                line,
-                column,
-                // It may quote a key, which may hold anything.
-                message: scrubbed(message).into_owned(),
-            }
-        };
-        // Before the text is parsed, which takes memory in proportion to it.
-        if text.len() > MAX_CONFIG_BYTES {
-            let message = format!("the file is over {MAX_CONFIG_BYTES} bytes");
-            return Err(locate(0, &message));
-        }
-        let file = DeTable::parse(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            locate(start, error.message())
-        })?;
-        // The file as a table's value, so that it is read as its sections are.
-        let file = Spanned::new(file.span(), DeValue::Table(file.into_inner()));
-        <Self as Value>::read(&file)
-            .and_then(|keys| keys.check().map(|()| keys))
-            .map_err(|fault| locate(fault.span.start, &fault.message))
+        read_file(text, MAX_CONFIG_BYTES, |keys: Self| {
+            keys.check().map(|()| keys)
+        })
     }
 
     /// Puts each variable of the environment in the place of its key.
@@ -74,7 +54,7 @@ impl Keys {
     fn check_nodes(&self) -> Result<(), Fault> {
         let mut names = BTreeSet::new();
         for entry in &self.allowed_nodes {
-            let name = &entry.get_ref().0.name.0;
+            let name = entry.get_ref().name();
             // Names that differ in case are equal.
             let Some(first) = names.replace(name) else {
                 continue;
@@ -116,17 +96,18 @@ impl Keys {
     fn nodes(&self) -> BTreeMap<NodeName, NodeSettings> {
         self.allowed_nodes
             .iter()
-            .map(|entry| &entry.get_ref().0)
-            .map(|node| {
+            .map(Spanned::get_ref)
+            .map(|entry| {
+                let (name, node) = (entry.name(), &entry.0);
                 let user = node.user.as_ref().unwrap_or(&self.ssh.user);
                 let settings = NodeSettings {
                     address: node
                         .address
-                        .map_or_else(|| node.name.0.address(), |address| Some(address.0)),
+                        .map_or_else(|| name.address(), |address| Some(address.0)),
                     port: node.port.unwrap_or(self.ssh.port).0,
                     user: user.0.clone(),
                 };
-                (node.name.0.clone(), settings)
+                (name.clone(), settings)
             })
             .collect()
     }
@@ -208,6 +189,38 @@ impl From<Keys> for Config {
             keys,
         }
     }
+}
+
+/// Parses the text of a file as a table's value is parsed, and checks that.
+///
+/// # Errors
+/// As [`Keys::parse`], also for a text of more than `limit` bytes.
+pub(super) fn read_file<T: Value, Checked>(
+    text: &str,
+    limit: usize,
+    check: impl FnOnce(T) -> Result<Checked, Fault>,
+) -> Result<Checked, ConfigError> {
+    let locate = |start: usize, message: &str| {
+        let (line, column) = position(text, start);
+        ConfigError {
+            line,
+            column,
+            // It may quote a key, which may hold anything.
+            message: scrubbed(message).into_owned(),
+        }
+    };
+    // Before the text is parsed, which takes memory in proportion to it.
+    if text.len() > limit {
+        return Err(locate(0, &format!("the file is over {limit} bytes")));
+    }
+    let file = DeTable::parse(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        locate(start, error.message())
+    })?;
+    let file = Spanned::new(file.span(), DeValue::Table(file.into_inner()));
+    T::read(&file)
+        .and_then(check)
+        .map_err(|fault| locate(fault.span.start, &fault.message))
 }
 
 /// Line and column of a byte offset, counted from 1.

@@ -80,7 +80,7 @@ impl Key {
 
     /// The place in the file of the keys with this name, if this is the file. A key that stands
     /// below the wrong `[section]` is a common mistake: TOML ends no section but with the next.
-    fn place_of(&self, name: &str) -> Option<String> {
+    pub(super) fn place_of(&self, name: &str) -> Option<String> {
         let has_key = |section: &&Self| section.keys().iter().any(|key| key.name == name);
         if has_key(&self) {
             return Some("at the top of the file, above the first [section]".to_owned());
@@ -230,7 +230,7 @@ macro_rules! table {
                 // mistake makes both, and after the values are read, since a later
                 // `config_version` explains them.
                 $(let $key = (schema::read_key::<$type>(table, $key)?, $key);)*
-                schema::refuse_unknown(table, &Self::KEYS, &FILE)?;
+                schema::refuse_unknown(table, &Self::KEYS, &|name| FILE.place_of(name))?;
                 Ok(Self { $($key: schema::or_default($key, raw)?),* })
             }
 
@@ -285,9 +285,13 @@ pub(super) fn or_default<T: Value>(
     }
 }
 
-/// Refuses the first entry that is none of `keys`. Names the place where `file` has such a key, or
-/// the nearest key here.
-pub(super) fn refuse_unknown(table: &DeTable<'_>, keys: &[Key], file: &Key) -> Result<(), Fault> {
+/// Refuses the first entry that is none of `keys`. Names its place, where `place_of` knows a key of
+/// that name elsewhere, or the nearest key here.
+pub(super) fn refuse_unknown(
+    table: &DeTable<'_>,
+    keys: &[Key],
+    place_of: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), Fault> {
     let unknown = table
         .keys()
         .filter(|name| keys.iter().all(|key| key.name != name.get_ref()));
@@ -297,7 +301,7 @@ pub(super) fn refuse_unknown(table: &DeTable<'_>, keys: &[Key], file: &Key) -> R
     };
     let known: Vec<_> = keys.iter().map(|key| key.name).collect();
     let remedy = match (
-        file.place_of(name.get_ref()),
+        place_of(name.get_ref()),
         nearest(name.get_ref(), known.iter().copied()),
     ) {
         (Some(place), _) => format!("it belongs {place}"),

@@ -79,8 +79,9 @@ table! {
         /// "off" is for debugging.
         confinement: Confinement = "best-effort", Restart, example "required";
 
-        /// The nodes that callers may read. A name alone is looked up in /etc/hosts, never in
-        /// DNS. Names that differ only in case are one node.
+        /// The nodes that callers may read, besides those of the files nodes.d/NAME.toml in this
+        /// file's directory: each has the keys of one node. A name alone is looked up in
+        /// /etc/hosts, never in DNS. Names that differ only in case are one node.
         allowed_nodes: Vec<Spanned<NodeEntry>> = [], Reload, example [
             "192.0.2.11",
             { name = "pve2", address = "192.0.2.12", port = 22, user = "pulse-sensor" }
@@ -143,7 +144,7 @@ table! {
 
     pub(super) struct NodeKeys {
         /// The node's name in requests and metrics.
-        name: NodeNameText, Reload, example "pve2";
+        name: Spanned<NodeNameText>, Reload, example "pve2";
         /// The management address; without it, /etc/hosts is searched for the name.
         address: Option<HostAddress>, Reload, example "192.0.2.12";
         /// The SSH port, if it is not that of [ssh].

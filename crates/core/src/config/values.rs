@@ -11,6 +11,7 @@ use crate::pin::Pin;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use toml::Spanned;
 use toml::de::DeValue;
 
 /// Declares an enum whose variants are words of the file.
@@ -385,7 +386,7 @@ impl Value for NodeEntry {
     fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
         match raw.get_ref() {
             DeValue::String(_) => Ok(Self(NodeKeys {
-                name: NodeNameText::read(raw)?,
+                name: Spanned::read(raw)?,
                 address: None,
                 port: None,
                 user: None,
@@ -393,6 +394,13 @@ impl Value for NodeEntry {
             DeValue::Table(_) => NodeKeys::read(raw).map(Self),
             _ => Err(other_type(raw, Self::SHAPE)),
         }
+    }
+}
+
+impl NodeEntry {
+    /// The node's name.
+    pub(super) fn name(&self) -> &NodeName {
+        &self.0.name.get_ref().0
     }
 }
 

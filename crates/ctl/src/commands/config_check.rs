@@ -1,4 +1,4 @@
-//! `config check`: the mistake in a configuration, or what it allows.
+//! `config check`: the mistake in a configuration or a node's file, or what they allow.
 
 use crate::config::{ConfigError as Unusable, ConfigText, file_or_default};
 use crate::error::{CommandResult, Outcome};
@@ -10,17 +10,19 @@ use crate::ui::width::{pad, width};
 use crate::ui::wrap::wrapped;
 use clap::{Args, ValueHint};
 use pulse_core::callers::capability::Capabilities;
-use pulse_core::config::{Config, ConfigError, NodeSettings};
+use pulse_core::config::{Config, ConfigError, Keys, NodeSettings, unread_remark};
 use pulse_core::metrics::host_header::HostName;
 use pulse_core::nodes::name::NodeName;
+use pulse_core::trust::Untrusted;
+use pulse_trust::node_files::{NodesError, OnUntrusted, add_nodes};
 use pulse_trust::paths::{self, Flaw};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Find the mistake in a configuration, or show what it allows
 ///
-/// Reads the file, and checks who can change what it names. No daemon needs to run.
-/// The exit code is 1 when there is a mistake.
+/// Reads the file and the nodes' files in nodes.d beside it, and checks who can change them and what
+/// they name. No daemon needs to run. The exit code is 1 when there is a mistake.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -52,43 +54,105 @@ pub(super) fn run(options: Options) -> CommandResult {
         Ok(opened) => opened,
         Err(source) => return Err(Unusable::Unreadable { path: file, source }.into()),
     };
-    // A file that others can change is parsed all the same: the operator sees both faults at once,
-    // and this command applies no setting.
-    let config = Config::parse(&opened.text);
-    // Everything that the daemon would refuse because other users can change it. The paths of a
-    // configuration with a mistake are not known.
-    let mut untrusted = Vec::new();
-    if let Some(file) = &opened.untrusted {
-        untrusted.push(format!("the configuration is refused: {file}"));
-    }
-    if let Ok(config) = &config {
-        let owners = pulse_trust::owners_and_service();
-        for place in [paths::directories(config), paths::files(config)].concat() {
-            if let Some(Flaw::Refused(flaw)) = place.flaw(&owners) {
-                untrusted.push(format!("{} is refused: {flaw}", place.name));
-            }
-        }
-    }
+    let checked = check(&file, opened)?;
     if options.json {
-        screen.print_json(&as_json(&file, &config, &untrusted))?;
+        screen.print_json(&as_json(&file, &checked))?;
     } else {
         let columns = screen.columns();
-        let mut lines = match &config {
-            Ok(config) if untrusted.is_empty() => allowed(&file, config),
+        let mut lines = match &checked.outcome {
+            Ok(found) if checked.untrusted.is_empty() => allowed(&file, found),
             Ok(_) => Vec::new(),
-            Err(error) => mistake(&file, &opened.text, error, columns),
+            Err(mistake) => pointed_at(mistake, columns),
         };
-        for text in &untrusted {
+        for text in &checked.untrusted {
             for part in wrapped(text, columns) {
                 lines.push(Line::new(Tone::Bad, part));
             }
         }
         screen.print(&lines)?;
     }
-    Ok(Outcome::fine_if(config.is_ok() && untrusted.is_empty()))
+    Ok(Outcome::fine_if(
+        checked.outcome.is_ok() && checked.untrusted.is_empty(),
+    ))
 }
 
-fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>) -> Vec<Line> {
+/// The findings in a configuration.
+struct Checked {
+    outcome: Result<Found, Mistake>,
+    /// Everything that the daemon would refuse because other users can change it, as sentences.
+    untrusted: Vec<String>,
+}
+
+/// A configuration without a mistake.
+struct Found {
+    config: Config,
+    /// A sentence on files of `nodes.d` that are not read.
+    unread: Option<String>,
+}
+
+/// The first mistake, and its file.
+struct Mistake {
+    file: PathBuf,
+    text: String,
+    error: ConfigError,
+}
+
+/// Checks the configuration and the files of `nodes.d` as the daemon does.
+///
+/// # Errors
+/// [`Unusable::Unreadable`] for `nodes.d` or a file in it.
+fn check(file: &Path, opened: ConfigText) -> Result<Checked, Unusable> {
+    // A file that others can change is parsed all the same: the operator sees both faults at once,
+    // and this command applies no setting.
+    let mut untrusted: Vec<Untrusted> = opened.untrusted.into_iter().collect();
+    let owners = pulse_trust::owners_and_service();
+    // Every directory of the path is examined, so it has to be absolute.
+    let path = std::path::absolute(file).map_err(|source| Unusable::Unreadable {
+        path: file.to_owned(),
+        source,
+    })?;
+    let flaws = OnUntrusted::Collect(&mut untrusted);
+    let outcome = match Keys::parse(&opened.text) {
+        Err(error) => Err(Mistake {
+            file: file.to_owned(),
+            text: opened.text,
+            error,
+        }),
+        Ok(keys) => match add_nodes(&path, keys, &owners, flaws) {
+            Ok(all) => Ok(Found {
+                unread: unread_remark(&all.unread),
+                config: all.keys.into(),
+            }),
+            Err(NodesError::Mistake { path, text, source }) => Err(Mistake {
+                file: path,
+                text,
+                error: source,
+            }),
+            Err(NodesError::Unreadable { path, source }) => {
+                return Err(Unusable::Unreadable { path, source });
+            }
+            Err(NodesError::Untrusted(refused)) => return Err(Unusable::Untrusted(refused)),
+        },
+    };
+    // A flaw of a directory above both is found twice.
+    untrusted.dedup();
+    let mut untrusted: Vec<_> = untrusted
+        .iter()
+        .map(|flaw| format!("the configuration is refused: {flaw}"))
+        .collect();
+    // The paths of a configuration with a mistake are not known.
+    if let Ok(Found { config, .. }) = &outcome {
+        for place in [paths::directories(config), paths::files(config)].concat() {
+            if let Some(Flaw::Refused(flaw)) = place.flaw(&owners) {
+                untrusted.push(format!("{} is refused: {flaw}", place.name));
+            }
+        }
+    }
+    Ok(Checked { outcome, untrusted })
+}
+
+fn pointed_at(mistake: &Mistake, columns: Option<usize>) -> Vec<Line> {
+    let Mistake { file, text, error } = mistake;
     let ConfigError {
         line,
         column,
@@ -109,7 +173,8 @@ fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>)
         .collect()
 }
 
-fn allowed(file: &Path, config: &Config) -> Vec<Line> {
+fn allowed(file: &Path, found: &Found) -> Vec<Line> {
+    let config = &found.config;
     let node = |(name, node): (&NodeName, &NodeSettings)| {
         let address = node.address.map_or_else(
             || "the address in /etc/hosts".to_owned(),
@@ -142,7 +207,7 @@ fn allowed(file: &Path, config: &Config) -> Vec<Line> {
             Line::plain(format!("  {}  {value}", pad(name, widest.unwrap_or(0))))
         }));
     }
-    lines.extend(remarks(config));
+    lines.extend(remarks(found));
     lines
 }
 
@@ -244,10 +309,11 @@ fn places(config: &Config) -> Vec<(String, String)> {
 }
 
 /// Notes on settings that are valid, but perhaps not meant.
-fn remarks(config: &Config) -> Vec<Line> {
-    let mut remarks = Vec::new();
+fn remarks(found: &Found) -> Vec<Line> {
+    let config = &found.config;
+    let mut remarks: Vec<&str> = found.unread.as_deref().into_iter().collect();
     if config.nodes.is_empty() {
-        remarks.push("no node can be read: name some in allowed_nodes");
+        remarks.push("no node can be read: name some in allowed_nodes, or add files to nodes.d");
     }
     if config.access.uids.values().any(|held| held.is_empty()) {
         remarks.push("an entry of allowed_peers gives nothing");
@@ -268,18 +334,14 @@ fn remarks(config: &Config) -> Vec<Line> {
     gap.into_iter().chain(lines).collect()
 }
 
-fn as_json(file: &Path, config: &Result<Config, ConfigError>, untrusted: &[String]) -> Value {
-    let file = file.display().to_string();
-    match config {
-        Err(ConfigError {
-            line,
-            column,
-            message,
-        }) => json!({
-            "file": file, "valid": false, "line": line, "column": column, "message": message,
-            "untrusted": untrusted,
+fn as_json(file: &Path, checked: &Checked) -> Value {
+    let untrusted = &checked.untrusted;
+    match &checked.outcome {
+        Err(Mistake { file, error, .. }) => json!({
+            "file": file.display().to_string(), "valid": false, "line": error.line,
+            "column": error.column, "message": error.message, "untrusted": untrusted,
         }),
-        Ok(config) => {
+        Ok(Found { config, .. }) => {
             let access = &config.access;
             let names = |held: Capabilities| held.names().collect::<Vec<_>>();
             let read = names(Capabilities::read_only());
@@ -297,7 +359,7 @@ fn as_json(file: &Path, config: &Result<Config, ConfigError>, untrusted: &[Strin
                 }
             }
             json!({
-                "file": file,
+                "file": file.display().to_string(),
                 "valid": untrusted.is_empty(),
                 "untrusted": untrusted,
                 "nodes": config.nodes.iter().map(|(name, node)| json!({
@@ -327,11 +389,25 @@ mod tests {
         lines.join("\n")
     }
 
+    fn outcome(file: &Path, text: &str) -> Result<Found, Mistake> {
+        match Config::parse(text) {
+            Ok(config) => Ok(Found {
+                config,
+                unread: None,
+            }),
+            Err(error) => Err(Mistake {
+                file: file.to_owned(),
+                text: text.to_owned(),
+                error,
+            }),
+        }
+    }
+
     fn report(text: &str) -> String {
         let file = Path::new("c.toml");
-        drawn(&match Config::parse(text) {
-            Ok(config) => allowed(file, &config),
-            Err(error) => mistake(file, text, &error, None),
+        drawn(&match outcome(file, text) {
+            Ok(found) => allowed(file, &found),
+            Err(mistake) => pointed_at(&mistake, None),
         })
     }
 
@@ -398,7 +474,14 @@ mod tests {
 
     #[test]
     fn json_says_the_same() {
-        let json = |text: &str| as_json(Path::new("c"), &Config::parse(text), &[]);
+        let file = Path::new("c");
+        let json = |text: &str| {
+            let checked = Checked {
+                outcome: outcome(file, text),
+                untrusted: Vec::new(),
+            };
+            as_json(file, &checked)
+        };
         let right = json("allowed_nodes = ['::1']\nallowed_peers = [5]");
         assert_eq!(right["valid"], true);
         assert_eq!(right["nodes"][0]["address"], "::1");

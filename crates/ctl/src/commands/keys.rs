@@ -133,7 +133,8 @@ This line lets the daemon run the node helper, and nothing else. On each node:
      and then: sshd -t && systemctl reload ssh
 
 Then pin the node's host key, as its own administrator sees it, in known_hosts in
-the daemon's ssh_dir, and add the node to allowed_nodes in its configuration.
+the daemon's ssh_dir, and list the node in nodes.d/NAME.toml beside the daemon's
+configuration (name = \"NAME\", address = \"ADDRESS\").
 \"pulse-sensorctl temps NODE\" says what is still missing.
 ";
 

@@ -13,7 +13,8 @@ a Unix socket.
 Usage: pulse-sensor-proxy [--config FILE] [--check]
        pulse-sensor-proxy confine-probe [--config FILE] [--only LAYER] [--json]
 
-  --config FILE   the configuration (default: /etc/pulse-sensor-proxy/config.toml)
+  --config FILE   the configuration (default: /etc/pulse-sensor-proxy/config.toml);
+                  the directory nodes.d beside it has a file for each node
   --check         check the configuration and exit
   --version       print the version
   --help          print this

@@ -3,7 +3,7 @@
 
 use crate::serve::ConfinementHealth;
 use crate::startup::Failure;
-use pulse_core::config::{Config, Confinement as Mode};
+use pulse_core::config::{Config, Confinement as Mode, NODES_DIRECTORY};
 use pulse_core::event::Event;
 use pulse_sandbox::tables::SYSCALLS;
 use pulse_sandbox::{DaemonPaths, Layer, LayerStatus, Layers, OuterConfinement, ServiceUser};
@@ -117,6 +117,7 @@ impl<'a> Confinement<'a> {
 pub(crate) fn daemon_paths(path: &Path, config: &Config) -> DaemonPaths {
     DaemonPaths {
         configuration: path.to_owned(),
+        nodes_directory: path.with_file_name(NODES_DIRECTORY),
         ssh_directory: config.ssh_dir.clone(),
         log_directory: config.audit.directory().to_owned(),
         state_directory: config.audit.state_dir.clone(),

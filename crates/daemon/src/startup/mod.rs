@@ -25,6 +25,7 @@ use opened::Opened;
 use pulse_core::config::Config;
 use pulse_sandbox::{Kernel, Layers, ServiceUser};
 use sd_notify::NotifyState;
+use settings::Loaded;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -84,13 +85,16 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, parts: &Parts<'_
             } => probe::run(config, layers, json).map(|text| say(&text)),
             Command::Check { config } => {
                 let path = settings::config_path(config);
-                let config = settings::load(&path)?;
+                let Loaded { config, remark } = settings::load(&path)?;
                 settings::check_all(&config)?;
                 say(&format!(
                     "{}: {} node(s), no mistakes\n",
                     path.display(),
                     config.nodes.len()
                 ));
+                if let Some(remark) = remark {
+                    say(&format!("{remark}\n"));
+                }
                 Ok(())
             }
             Command::Run { config } => run(&settings::config_path(config), parts),
@@ -126,9 +130,10 @@ fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
 /// Opens what needs privileges, drops them, and opens the rest: so the key and the log belong
 /// to the service user, and every thread is confined.
 fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
-    let config = settings::load(path)?;
-    let journal = forwarding::journal(&config.forward);
-    logging::start(config.log_level, journal.as_ref());
+    let loaded = settings::load(path)?;
+    let journal = forwarding::journal(&loaded.config.forward);
+    logging::start(loaded.config.log_level, journal.as_ref());
+    let config = loaded.with_warning();
     let max_files = pulse_sandbox::raise_descriptor_limit().unwrap_or_else(|error| {
         tracing::warn!("cannot raise the limit of open files: {error}");
         DEFAULT_MAX_FILES

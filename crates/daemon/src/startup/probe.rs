@@ -21,7 +21,7 @@ pub(crate) fn run(
     json: bool,
 ) -> Result<String, Failure> {
     let path = settings::config_path(named);
-    let config = settings::load(&path)?;
+    let config = settings::load(&path)?.config;
     if !config.ssh_dir.exists() {
         // ENOENT would count as an attempt that was let through.
         return Err(Failure::Open {

@@ -1,10 +1,11 @@
 //! The configuration in force: the file, and the environment variables that override it.
 
 use pulse_core::config::{
-    Config, ConfigError, DEFAULT_PATH, Keys, MAX_CONFIG_BYTES, VariableError,
+    Config, ConfigError, DEFAULT_PATH, Keys, MAX_CONFIG_BYTES, VariableError, unread_remark,
 };
 use pulse_core::trust::{Demand, Untrusted};
 use pulse_trust::Refused;
+use pulse_trust::node_files::{NodesError, OnUntrusted, add_nodes};
 use pulse_trust::paths::{self, Flaw, TrustedPath};
 use std::env::var_os;
 use std::io;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// An error that leaves the daemon without a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file cannot be read.
+    /// The file, or one of `nodes.d`, cannot be read.
     #[error("{}", path.display())]
     Unreadable {
         /// The file.
@@ -62,6 +63,41 @@ impl SettingsError {
     }
 }
 
+impl From<NodesError> for SettingsError {
+    fn from(error: NodesError) -> Self {
+        match error {
+            NodesError::Unreadable { path, source } => Self::Unreadable {
+                path,
+                error: source,
+            },
+            NodesError::Untrusted(untrusted) => Self::Untrusted(untrusted),
+            NodesError::Mistake { path, source, .. } => Self::Wrong {
+                path,
+                error: source,
+            },
+        }
+    }
+}
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The settings, with the nodes of `nodes.d`.
+    pub(crate) config: Config,
+    /// A sentence on the files of `nodes.d` that were not read, if there are any.
+    pub(crate) remark: Option<String>,
+}
+
+impl Loaded {
+    /// The settings; logs the remark.
+    pub(crate) fn with_warning(self) -> Config {
+        if let Some(remark) = self.remark {
+            tracing::warn!("{remark}");
+        }
+        self.config
+    }
+}
+
 /// The file to read: the argument, else the environment's, else the default. The path is
 /// absolute, because every directory above the file is checked each time it is read.
 #[must_use]
@@ -74,11 +110,11 @@ pub(crate) fn config_path(argument: Option<PathBuf>) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// Reads the configuration, unless other users may change it.
+/// Reads the configuration and the files of `nodes.d`, unless other users may change them.
 ///
 /// # Errors
 /// Any [`SettingsError`] but [`SettingsError::UntrustedPlace`].
-pub(crate) fn load(path: &Path) -> Result<Config, SettingsError> {
+pub(crate) fn load(path: &Path) -> Result<Loaded, SettingsError> {
     let unreadable = |error| SettingsError::Unreadable {
         path: path.to_owned(),
         error,
@@ -95,7 +131,11 @@ pub(crate) fn load(path: &Path) -> Result<Config, SettingsError> {
         error,
     })?;
     keys.override_from(&|variable| var_os(variable))?;
-    Ok(keys.into())
+    let all = add_nodes(path, keys, pulse_trust::owners(), OnUntrusted::Refuse)?;
+    Ok(Loaded {
+        config: all.keys.into(),
+        remark: unread_remark(&all.unread),
+    })
 }
 
 /// Checks that no other user may change the directories that the configuration names.

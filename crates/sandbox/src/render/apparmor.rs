@@ -198,6 +198,7 @@ fn permissions(access: &[Access], letter: fn(&Access) -> Option<char>) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_core::config::NODES_DIRECTORY;
 
     /// Every path, with its permissions.
     fn path_rules(profile: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -252,6 +253,8 @@ mod tests {
         let text = daemon();
         for line in [
             "  /etc/pulse-sensor-proxy/* r,",
+            &format!("  /etc/pulse-sensor-proxy/{NODES_DIRECTORY}/ r,"),
+            &format!("  /etc/pulse-sensor-proxy/{NODES_DIRECTORY}/* r,"),
             "  /var/log/pulse/sensor-proxy/* rwk,",
             "  /var/log/pulse/sensor-proxy/ rk,",
             "  @{PROC}/@{pid}/cgroup r,",

@@ -17,7 +17,8 @@ pub struct PathRule {
 /// A path from the configuration, or a fixed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConfiguredPath {
-    /// The directory of the configuration file; the file alone if the directory is shared.
+    /// The directory of the configuration file and of `nodes.d`; these two alone if the directory
+    /// is shared.
     Configuration,
     /// `ssh_dir`.
     SshDirectory,
@@ -85,9 +86,10 @@ pub(super) const fn file(path: &'static str, reason: &'static str) -> PathRule {
 pub const PATHS: &[PathRule] = &[
     PathRule {
         path: ConfiguredPath::Configuration,
-        access: &[ReadFile],
-        within: &["*"],
-        reason: "the configuration is read again on SIGHUP, and editors replace the file",
+        access: &[ReadFile, ReadDirectory],
+        within: &["*", "nodes.d/", "nodes.d/*"],
+        reason: "the configuration and the files of nodes.d are read again on SIGHUP; editors \
+                 replace a file",
     },
     PathRule {
         path: ConfiguredPath::SshDirectory,

@@ -32,7 +32,8 @@ const HELPER: &str = "/usr/libexec/pulse-sensor-node";
 /// Starts the daemon as its own user, as systemd does.
 const AS_SERVICE: [&str; 4] = ["setpriv", "--reuid=995", "--regid=995", "--clear-groups"];
 
-/// Everything that the daemon does in operation: it starts as root, reads a node, rotates its
+/// Everything that the daemon does in operation: it starts as root, reads a node of a file that
+/// was added later, rotates its
 /// log, forwards it to a collector, is scraped and stops; then the same daemon starts as its
 /// own user and reads the node again.
 fn work() -> Value {
@@ -50,7 +51,7 @@ fn work() -> Value {
         &home.public_key(),
     );
     home.trust(&sshd.host_key_line("pve1"));
-    home.write_config(&config.node("pve1", sshd.address()));
+    home.list_node("pve1", sshd.address());
     daemon.reload();
     daemon.temperature("pve1").unwrap();
     profiles.push(profile_of(helper()));

@@ -50,6 +50,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("sensors/src/command.rs", "parse", "command"),
     ("core/src/config.rs", "parse", "config"),
     ("core/src/config/parse.rs", "parse", "config"),
+    ("core/src/config/parse.rs", "read_file", "config"),
     ("core/src/config/socket.rs", "parse", "config"),
     ("core/src/config/values.rs", "parse", "config"),
     ("sensors/src/document/reader.rs", "read", "document"),

@@ -81,7 +81,7 @@ fn named(name: &str, (tone, text): (Tone, String), columns: Option<usize>) -> Ve
 /// The number of nodes in each state.
 fn nodes(report: &Report) -> (Tone, String) {
     if report.nodes.is_empty() {
-        let remedy = "none listed: add them to allowed_nodes in the configuration";
+        let remedy = "none listed: add them to nodes.d or to allowed_nodes";
         return (Tone::Warm, remedy.to_owned());
     }
     let counts: Vec<(NodeState, usize)> = STATES

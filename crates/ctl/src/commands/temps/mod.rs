@@ -216,8 +216,8 @@ impl View {
     fn lines(&self, nodes: &[NodeReading]) -> Vec<Line> {
         let columns = self.screen.columns();
         if nodes.is_empty() {
-            let text = "No node may be read yet: add some to allowed_nodes in the daemon's \
-                        configuration.";
+            let text = "No node may be read yet: add a file for each to nodes.d beside the \
+                        daemon's configuration, or list them in allowed_nodes.";
             return wrapped(text, columns)
                 .into_iter()
                 .map(Line::plain)
