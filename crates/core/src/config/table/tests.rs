@@ -130,6 +130,31 @@ fn changes_take_effect_as_declared() {
     }
 }
 
+/// The table of keys as docs/protocol.md has it.
+fn table_of_changes() -> String {
+    let row = |(section, key): (&Key, &Key)| {
+        let moment = match key.change {
+            Change::Reload => "reload",
+            Change::Restart => "restart",
+            Change::PerKey => unreachable!("a section"),
+        };
+        format!("| `{}` | {moment} |\n", key.path(section.name))
+    };
+    keys().map(row).collect()
+}
+
+#[test]
+fn documentation_has_the_moments() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let table = table_of_changes();
+    // With its ends, so that the page has no other rows.
+    assert!(
+        text.contains(&format!("| --- | --- |\n{table}\n")),
+        "docs/protocol.md should have\n{table}"
+    );
+}
+
 #[test]
 fn unknown_keys_get_a_suggestion() {
     let misspelt = |key: &Key| key.name[..key.name.len() - 1].to_owned();
