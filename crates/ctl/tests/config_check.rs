@@ -5,6 +5,7 @@
 mod common;
 
 use common::{Run, control};
+use pulse_core::config;
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -118,6 +119,38 @@ fn untrusted_node_files_are_refused() {
             assert_eq!(run.output.matches(part).count(), 1, "{part:?}: {run:?}");
         }
         set(&path, mode & 0o755);
+    }
+}
+
+/// The examples of this key: lines of comments that are indented.
+fn example<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("#   "));
+    lines.filter(|line| line.starts_with(key)).collect()
+}
+
+#[test]
+fn initial_configuration_is_valid() {
+    let initial = common::run(&["config", "init"]);
+    assert_eq!((initial.code, initial.errors.as_str()), (Some(0), ""));
+    let text = initial.output;
+    let newest = config::packaged();
+    let newest = newest
+        .lines()
+        .find(|line| line.starts_with("config_version = "));
+    assert!(text.lines().any(|line| Some(line) == newest), "{newest:?}");
+    let run = check(&text, &[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.output.contains("note: no node can be read"), "{run:?}");
+    // Its examples are what they seem to be.
+    let [node, address] = ["name", "address"].map(|key| example(&text, key).concat());
+    let directory = with_nodes(&[("pve1.toml", &format!("{node}\n{address}\n"))]);
+    let [list, peers] = ["allowed_nodes", "allowed_peers"].map(|key| example(&text, key).concat());
+    let text = format!("{text}{list}\n{peers}\n");
+    common::write_config(&directory.path().join("config.toml"), &text);
+    let run = check_in(&directory, &[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for part in ["pve1  192.0.2.11", "pve2", "pve3", "user id 0 "] {
+        assert!(run.output.contains(part), "{part}: {}", run.output);
     }
 }
 

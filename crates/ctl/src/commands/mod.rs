@@ -6,6 +6,7 @@
 )]
 mod audit;
 mod config_check;
+mod config_init;
 mod forward;
 mod keys;
 mod rpc;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     Check(config_check::Options),
+    Init(config_init::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,6 +75,7 @@ pub(crate) fn run(command: Command) -> CommandResult {
         Command::Status(options) => status::run(options),
         Command::Rpc(options) => rpc::run(options),
         Command::Config(ConfigCommand::Check(options)) => config_check::run(options),
+        Command::Config(ConfigCommand::Init(options)) => config_init::run(options),
         Command::Keys(KeysCommand::Show(options)) => keys::run(options),
         Command::Audit(command) => audit::run(command),
         Command::Forward(command) => forward::run(command),
