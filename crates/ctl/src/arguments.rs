@@ -39,16 +39,19 @@ Examples:
   pulse-sensorctl audit verify          is the audit log as it was written
   pulse-sensorctl forward status        do its collectors have all of it";
 
+/// The command line with its examples and exit codes.
+pub(crate) fn command() -> clap::Command {
+    // An attribute takes constants, and the exit codes are rows of a table.
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("\n  {code:>2}  {meaning}"));
+    Arguments::command().after_long_help(format!("{EXAMPLES}\n\nExit codes:{}", codes.concat()))
+}
+
 /// Parses the arguments, the program's name first.
 ///
 /// # Errors
 /// A mistake in them, or the help that was asked for.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Arguments, clap::Error> {
-    // An attribute takes constants, and the exit codes are rows of a table.
-    let codes = EXIT_CODES.map(|(code, meaning)| format!("\n  {code:>2}  {meaning}"));
-    let matches = Arguments::command()
-        .after_long_help(format!("{EXAMPLES}\n\nExit codes:{}", codes.concat()))
-        .try_get_matches_from(arguments)?;
+    let matches = command().try_get_matches_from(arguments)?;
     Ok(Arguments {
         is_json: has_json(&matches),
         ..Arguments::from_arg_matches(&matches)?

@@ -36,6 +36,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use ui::report::report;
 
+/// The command line, of which the manual page and the completions are made.
+#[must_use]
+pub fn command() -> clap::Command {
+    arguments::command()
+}
+
 /// Runs the program with these arguments, its name first, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = arguments.into_iter().collect();

@@ -18,4 +18,5 @@ mod sys;
 mod testing;
 
 pub use observe::recorder::Nothing;
+pub use startup::cli::{Flag, USAGE};
 pub use startup::{Parts, main, main_with};

@@ -7,8 +7,8 @@
 use crate::confinement::Mode;
 use crate::error::{EXIT_CODES, HelperError};
 use pulse_sensors::command::{CommandError, NodeCommand};
+use pulse_usage::{Entry, Opt, Section, Usage, Value};
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -86,9 +86,12 @@ impl ArgumentVector {
         };
         // Options end at the first word: the rest is the command, which has options of its own.
         while let Some(option) = arguments.next_if(|a| a.as_bytes().starts_with(b"-")) {
-            match option.to_str() {
-                Some("--help" | "-h") => vector.information = Some(Request::Help),
-                Some("--version" | "-V") => vector.information = Some(Request::Version),
+            match USAGE
+                .option(option.to_str().unwrap_or_default())
+                .map(|found| found.id)
+            {
+                Some(Flag::Help) => vector.information = Some(Request::Help),
+                Some(Flag::Version) => vector.information = Some(Request::Version),
                 _ => vector.set(&option, || arguments.next())?,
             }
         }
@@ -108,18 +111,19 @@ impl ArgumentVector {
             None => (text, None),
         };
         let value = || joined.or_else(next);
-        match name {
-            "--sys-root" => {
+        match USAGE.option(name).map(|found| found.id) {
+            Some(Flag::SysRoot) => {
                 self.sys_root = value()
                     .ok_or_else(|| wrong("--sys-root needs a directory"))?
                     .into();
             }
-            "--confinement" => {
+            Some(Flag::Confinement) => {
                 self.confinement = value()
                     .and_then(|value| Mode::parse(value.to_str()?))
                     .ok_or_else(|| wrong("--confinement is required, best-effort or off"))?;
             }
-            _ => return Err(unknown(option)),
+            // These take no value.
+            Some(Flag::Version | Flag::Help) | None => return Err(unknown(option)),
         }
         Ok(())
     }
@@ -159,40 +163,113 @@ fn unknown(option: &OsStr) -> HelperError {
     HelperError::Option(format!("unknown option \"{shown}\""))
 }
 
-/// The text of `--help`.
-pub(crate) fn help() -> String {
-    let mut text = HELP.to_owned();
-    for (code, meaning) in EXIT_CODES {
-        // Writing to a String never fails.
-        let _ = writeln!(text, "  {code:>2}  {meaning}");
-    }
-    text
+/// The options of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// `--sys-root`.
+    SysRoot,
+    /// `--confinement`.
+    Confinement,
+    /// `--version`.
+    Version,
+    /// `--help`.
+    Help,
 }
 
-const HELP: &str = "\
-Reads the temperatures of this machine from /sys, for pulse-sensor-proxy.
+/// The command line, for the parser, `--help`, the manual page and the completions.
+pub static USAGE: Usage<Flag> = Usage {
+    name: "pulse-sensor-node",
+    summary: "print the temperatures of this machine for pulse-sensor-proxy",
+    description: "pulse-sensor-node reads the temperatures of this machine from /sys, for \
+                  pulse-sensor-proxy. It needs no root.",
+    synopsis: &["[OPTION]... COMMAND"],
+    commands: &[
+        Entry {
+            term: "read",
+            text: "print one document (a line of JSON)",
+        },
+        Entry {
+            term: "serve",
+            text: "reply to each line \"read\" on standard input with a document",
+        },
+        Entry {
+            term: "version",
+            text: "print the version",
+        },
+        Entry {
+            term: "sensors -j",
+            text: "print the temperatures in the format of \"sensors -j\"",
+        },
+        Entry {
+            term: "ipmitool sdr [type temperature|elist|list]",
+            text: "run ipmitool, if it is installed, and print its output",
+        },
+        Entry {
+            term: "ipmitool sensor",
+            text: "the same",
+        },
+    ],
+    options: &[
+        Opt {
+            id: Flag::SysRoot,
+            names: &["--sys-root"],
+            value: Some(Value::Directory),
+            text: "read DIR instead of /sys",
+        },
+        Opt {
+            id: Flag::Confinement,
+            names: &["--confinement"],
+            value: Some(Value::OneOf("MODE", &["required", "best-effort", "off"])),
+            text: "if the kernel lacks a layer of the confinement: required fails, best-effort \
+                   warns and goes on (the default); off does not confine the helper",
+        },
+        Opt {
+            id: Flag::Version,
+            names: &["-V", "--version"],
+            value: None,
+            text: "print the version",
+        },
+        Opt {
+            id: Flag::Help,
+            names: &["-h", "--help"],
+            value: None,
+            text: "print this text",
+        },
+    ],
+    sections: &[Section {
+        heading: "Forced command",
+        text: "If sshd runs it as a forced command, it takes the command from SSH_ORIGINAL_COMMAND \
+               alone. In authorized_keys:",
+        entries: &[],
+        example: Some("restrict,command=\"/usr/libexec/pulse-sensor-node\" ssh-ed25519 AAAA..."),
+    }],
+    exit_codes: &EXIT_CODES,
+};
 
-Usage: pulse-sensor-node [OPTION]... COMMAND
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-Commands:
-  read                 print one document (a line of JSON)
-  serve                reply to each line \"read\" on standard input with a document
-  version              print the version
-  sensors -j           print the temperatures in the format of \"sensors -j\"
-  ipmitool sdr [type temperature|elist|list]
-  ipmitool sensor      run ipmitool, if it is installed, and print its output
+    /// Words of a command as it is typed, with one of its alternatives.
+    #[test]
+    fn commands_of_the_help_are_accepted() {
+        for entry in USAGE.commands {
+            let (word, optional) = entry.term.split_once(" [").unwrap_or((entry.term, ""));
+            let optional = optional.trim_end_matches(']').split('|');
+            for end in optional.chain([""]) {
+                let words = format!("{word} {end}");
+                let parsed = Invocation::parse(words.split_whitespace().map(OsString::from), None);
+                assert!(parsed.is_ok(), "{words}");
+            }
+        }
+    }
 
-Options:
-  --sys-root DIR       read DIR instead of /sys
-  --confinement required|best-effort|off
-                       if the kernel lacks a layer of the confinement: fail, or warn
-                       and go on (the default); off: do not confine the helper
-  --help, --version    print this text, or the version
-
-It needs no root. If sshd runs it as a forced command, it takes the command from
-SSH_ORIGINAL_COMMAND alone. In authorized_keys:
-
-  restrict,command=\"/usr/libexec/pulse-sensor-node\" ssh-ed25519 AAAA...
-
-Exit codes:
-";
+    #[test]
+    fn confinement_takes_the_words_of_the_help() {
+        let option = USAGE.option("--confinement").unwrap();
+        let Some(Value::OneOf(_, words)) = option.value else {
+            panic!("{option:?}");
+        };
+        assert!(words.iter().all(|word| Mode::parse(word).is_some()));
+    }
+}

@@ -48,6 +48,7 @@ mod serve;
 mod sysfs;
 mod thermal;
 
+pub use arguments::USAGE;
 pub use error::{EXIT_CODES, HelperError};
 pub use reader::{MAX_DOCUMENT_BYTES, SensorReader, to_line};
 pub use serve::serve;
@@ -102,7 +103,7 @@ fn perform(invocation: &Invocation, layers: &dyn Layers) -> Result<(), HelperErr
         SensorReader::without(&invocation.sys_root, held)
     };
     let command = match invocation.request {
-        Request::Help => return print(arguments::help().as_bytes()),
+        Request::Help => return print(USAGE.help().as_bytes()),
         Request::Version => return print(VERSION_LINE.as_bytes()),
         Request::Command(command) => command,
     };

@@ -19,6 +19,7 @@ mod guest;
 mod lints;
 #[cfg(test)]
 mod log_calls;
+mod manual;
 mod matrix;
 mod packages;
 #[cfg(test)]
@@ -49,7 +50,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 17] = [
+const WORDS: [Word; 18] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -91,6 +92,12 @@ const WORDS: [Word; 17] = [
         arguments: "[ARGUMENT…]",
         purpose: "build for release and measure what SPECIFICATION.md promises",
         run: products::bench,
+    },
+    Word {
+        name: "manual",
+        arguments: "[DIRECTORY]",
+        purpose: "manual pages and completions, in target/manual",
+        run: manual::run,
     },
     Word {
         name: "fuzz",

@@ -2,45 +2,161 @@
 
 use pulse_sandbox::Layer;
 use pulse_sandbox::probe::ProbeLayers;
+use pulse_usage::{Entry, Opt, Section, Usage, Value};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// The output of `--help`.
-pub(super) const HELP: &str = "\
-pulse-sensor-proxy: reads the temperatures of nodes over SSH and serves them on
-a Unix socket.
+/// The options of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// `--config`.
+    Config,
+    /// `--check`.
+    Check,
+    /// `--only`.
+    Only,
+    /// `--json`.
+    Json,
+    /// `--version`.
+    Version,
+    /// `--help`.
+    Help,
+}
 
-Usage: pulse-sensor-proxy [--config FILE] [--check]
-       pulse-sensor-proxy confine-probe [--config FILE] [--only LAYER] [--json]
+/// The command that tests the confinement.
+const PROBE: &str = "confine-probe";
 
-  --config FILE   the configuration (default: /etc/pulse-sensor-proxy/config.toml);
-                  the directory nodes.d beside it has a file for each node
-  --check         check the configuration and exit
-  --version       print the version
-  --help          print this
-
-confine-probe confines itself as the daemon does and tries what an attacker would
-try; it exits with 1 if an attempt succeeds. --only privileges, landlock, limits or
-seccomp tests one layer alone, --only outside the unit, container or AppArmor profile
-around the process.
-
-Signals: SIGHUP reloads the configuration, SIGUSR1 reopens an audit log that was
-renamed, SIGTERM completes the requests under way and exits. Environment variables
-override the file:
-  PULSE_SENSOR_PROXY_CONFIG        the configuration
-  PULSE_SENSOR_PROXY_SOCKET        the callers' Unix socket
-  PULSE_SENSOR_PROXY_CONTROL_SOCKET
-                                   the administrators' Unix socket
-  PULSE_SENSOR_PROXY_SSH_DIR       where the SSH key and known_hosts are
-  PULSE_SENSOR_PROXY_METRICS_ADDR  where metrics are served, or \"disabled\"
-  PULSE_SENSOR_PROXY_AUDIT_LOG     the audit log
-  PULSE_SENSOR_PROXY_USER          the user to become when started as root
-
-Exit codes: 0 success; 1 an attempt of the probe succeeded; 64 wrong arguments; 70 a
-part of the daemon failed; 71 the kernel lacks a layer of a required confinement; 73
-a socket, the metrics address, the key, the audit log or the forwarder's state could
-not be opened; 78 the configuration is wrong, or other users may change it or what it names.
-";
+/// The command line, for the parser, `--help`, the manual page and the completions.
+pub static USAGE: Usage<Flag> = Usage {
+    name: "pulse-sensor-proxy",
+    summary: "serve temperatures of Proxmox VE nodes on a Unix socket",
+    description: "pulse-sensor-proxy reads the temperatures of nodes over SSH and serves them on a \
+                  Unix socket.",
+    synopsis: &[
+        "[--config FILE] [--check]",
+        "confine-probe [--config FILE] [--only LAYER] [--json]",
+    ],
+    commands: &[Entry {
+        term: PROBE,
+        text: "confine itself as the daemon does and try what an attacker would try",
+    }],
+    options: &[
+        Opt {
+            id: Flag::Config,
+            names: &["-c", "--config"],
+            value: Some(Value::File),
+            text: "the configuration (default: /etc/pulse-sensor-proxy/config.toml); the \
+                   directory nodes.d beside it has a file for each node",
+        },
+        Opt {
+            id: Flag::Check,
+            names: &["--check"],
+            value: None,
+            text: "check the configuration and exit",
+        },
+        Opt {
+            id: Flag::Only,
+            names: &["--only"],
+            value: Some(Value::OneOf(
+                "LAYER",
+                &["privileges", "landlock", "limits", "seccomp", "outside"],
+            )),
+            text: "with confine-probe: test one layer alone, which is privileges, landlock, limits \
+                   or seccomp; or outside, the unit, container or AppArmor profile around the \
+                   process",
+        },
+        Opt {
+            id: Flag::Json,
+            names: &["--json"],
+            value: None,
+            text: "with confine-probe: print JSON",
+        },
+        Opt {
+            id: Flag::Version,
+            names: &["-V", "--version"],
+            value: None,
+            text: "print the version",
+        },
+        Opt {
+            id: Flag::Help,
+            names: &["-h", "--help"],
+            value: None,
+            text: "print this text",
+        },
+    ],
+    sections: &[
+        Section {
+            heading: "Signals",
+            text: "",
+            entries: &[
+                Entry {
+                    term: "SIGHUP",
+                    text: "reload the configuration",
+                },
+                Entry {
+                    term: "SIGUSR1",
+                    text: "reopen an audit log that was renamed",
+                },
+                Entry {
+                    term: "SIGTERM",
+                    text: "complete the requests under way and exit",
+                },
+            ],
+            example: None,
+        },
+        Section {
+            heading: "Environment",
+            text: "Variables override the configuration.",
+            entries: &[
+                Entry {
+                    term: "PULSE_SENSOR_PROXY_CONFIG",
+                    text: "the configuration",
+                },
+                Entry {
+                    term: "PULSE_SENSOR_PROXY_SOCKET",
+                    text: "the callers' Unix socket",
+                },
+                Entry {
+                    term: "PULSE_SENSOR_PROXY_CONTROL_SOCKET",
+                    text: "the administrators' Unix socket",
+                },
+                Entry {
+                    term: "PULSE_SENSOR_PROXY_SSH_DIR",
+                    text: "the directory of the SSH key and of known_hosts",
+                },
+                Entry {
+                    term: "PULSE_SENSOR_PROXY_METRICS_ADDR",
+                    text: "the address of the metrics, or \"disabled\"",
+                },
+                Entry {
+                    term: "PULSE_SENSOR_PROXY_AUDIT_LOG",
+                    text: "the audit log",
+                },
+                Entry {
+                    term: "PULSE_SENSOR_PROXY_USER",
+                    text: "the user to become when started as root",
+                },
+            ],
+            example: None,
+        },
+    ],
+    exit_codes: &[
+        (0, "success"),
+        (1, "an attempt of the probe succeeded"),
+        (64, "wrong arguments"),
+        (70, "a part of the daemon failed"),
+        (71, "the kernel lacks a layer of a required confinement"),
+        (
+            73,
+            "a socket, the metrics address, the key, the audit log or the forwarder's state could \
+             not be opened",
+        ),
+        (
+            78,
+            "the configuration is wrong, or other users may change it or what it names",
+        ),
+    ],
+};
 
 /// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +180,7 @@ pub(super) enum Command {
         /// `--json`.
         json: bool,
     },
-    /// Print [`HELP`].
+    /// Print the help.
     Help,
     /// Print the version.
     Version,
@@ -79,15 +195,17 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     let (mut config, mut check, mut probe) = (None, false, false);
     let (mut layers, mut json) = (ProbeLayers::All, false);
     while let Some(argument) = arguments.next() {
-        let mut value = |what: &str| arguments.next().ok_or(format!("{what} needs a value"));
-        match argument.to_str() {
-            Some("--help" | "-h") => return Ok(Command::Help),
-            Some("--version" | "-V") => return Ok(Command::Version),
-            Some("--check") if !probe => check = true,
-            Some("confine-probe") if !check => probe = true,
-            Some("--json") if probe => json = true,
-            Some("--only") if probe => layers = only(&value("--only")?)?,
-            Some("--config" | "-c") => config = Some(PathBuf::from(value("--config")?)),
+        let word = argument.to_str().unwrap_or_default();
+        let option = USAGE.option(word);
+        let mut value = || arguments.next().ok_or(format!("{word} needs a value"));
+        match option.map(|option| option.id) {
+            Some(Flag::Help) => return Ok(Command::Help),
+            Some(Flag::Version) => return Ok(Command::Version),
+            Some(Flag::Check) if !probe => check = true,
+            Some(Flag::Json) if probe => json = true,
+            Some(Flag::Only) if probe => layers = only(&value()?)?,
+            Some(Flag::Config) => config = Some(PathBuf::from(value()?)),
+            None if word == PROBE && !check => probe = true,
             _ => return Err(format!("unknown argument {argument:?}: see --help")),
         }
     }
@@ -118,9 +236,36 @@ fn only(name: &OsStr) -> Result<ProbeLayers, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_core::config::{FILE, Key};
 
     fn parsed(arguments: &[&str]) -> Result<Command, String> {
         parse(arguments.iter().map(OsString::from))
+    }
+
+    /// The table's own parser takes options as they are; each layer has its own name.
+    #[test]
+    fn layers_are_those_of_the_table() {
+        let only = USAGE.option("--only").unwrap();
+        let mut layers: Vec<String> = Layer::ALL.iter().map(ToString::to_string).collect();
+        layers.push("outside".to_owned());
+        let Some(Value::OneOf(_, words)) = only.value else {
+            panic!("{only:?}");
+        };
+        assert_eq!(words, layers);
+    }
+
+    #[test]
+    fn variables_are_in_the_help() {
+        fn variables(key: &Key) -> Vec<&'static str> {
+            let inner = key.keys().iter().flat_map(variables);
+            key.variable.into_iter().chain(inner).collect()
+        }
+        let help = USAGE.help();
+        let variables = variables(&FILE);
+        assert!(variables.len() > 3, "{variables:?}");
+        for variable in variables {
+            assert!(help.contains(variable), "{variable}");
+        }
     }
 
     #[test]

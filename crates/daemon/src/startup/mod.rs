@@ -1,6 +1,6 @@
 //! From the arguments to the exit code: opens, confines and starts everything.
 
-mod cli;
+pub(crate) mod cli;
 pub(crate) mod confinement;
 mod failure;
 pub(crate) mod key;
@@ -67,7 +67,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, parts: &Parts<'_
         .map_err(Failure::Usage)
         .and_then(|command| match command {
             Command::Help => {
-                say(cli::HELP);
+                say(&cli::USAGE.help());
                 Ok(())
             }
             Command::Version => {
