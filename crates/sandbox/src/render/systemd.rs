@@ -3,6 +3,7 @@
 
 use super::paths::{PROGRAM, default_path};
 use crate::tables::{ConfiguredPath, FAMILIES, PATHS, SYSCALLS, outer, startup};
+use pulse_core::config::DEFAULT_PATH;
 use std::collections::BTreeSet;
 
 /// The service's root directory. It is empty except for what is mounted there.
@@ -11,6 +12,19 @@ const ROOT: &str = "/run/pulse-sensor-proxy.root";
 /// The first lines of every file.
 const ORIGIN: &str = "# Written by `cargo xtask policy` from crates/sandbox/src/tables; docs/hardening.md\n\
                       # explains it. Put changes into a drop-in: systemctl edit pulse-sensor-proxy\n";
+
+/// The pages that `systemctl status` names.
+const DOCUMENTATION: &str = "Documentation=man:pulse-sensor-proxy(8)";
+
+/// The condition of all units: before the operator has written a configuration, they are skipped,
+/// and `systemctl status` names the file. With a condition of the service alone, each connection
+/// to a socket would try to start it, until systemd lets the socket fail.
+fn condition() -> String {
+    format!(
+        "# Skipped, which is no failure, until there is a configuration.\n\
+         ConditionPathExists={DEFAULT_PATH}"
+    )
+}
 
 /// The unit of the control socket.
 const CONTROL_UNIT: &str = "pulse-sensor-proxy-control.socket";
@@ -26,13 +40,15 @@ pub(crate) fn service() -> String {
     let families = families.join(" ");
     let configuration = below("/etc", &default_path(ConfiguredPath::Configuration));
     let state = "pulse-sensor-proxy";
+    let condition = condition();
     let logs = below("/var/log", &default_path(ConfiguredPath::LogDirectory));
     let runtime = below("/run", &default_path(ConfiguredPath::SocketDirectory));
     format!(
         "{ORIGIN}
 [Unit]
 Description=Temperatures of Proxmox nodes for Pulse
-Documentation=man:systemd.exec(5)
+{DOCUMENTATION}
+{condition}
 After=network.target
 
 [Service]
@@ -133,10 +149,13 @@ Also=pulse-sensor-proxy.socket
 /// that an operator has stopped.
 pub(crate) fn control_socket() -> String {
     let socket = pulse_core::config::Config::default().control_socket;
+    let condition = condition();
     format!(
         "{ORIGIN}
 [Unit]
 Description=Control socket of pulse-sensor-proxy, for root
+{DOCUMENTATION}
+{condition}
 PartOf=pulse-sensor-proxy.service
 
 [Socket]
@@ -156,10 +175,13 @@ FileDescriptorName=control
 /// The callers' socket, for socket activation: systemd keeps it open while the service restarts.
 pub(crate) fn socket() -> String {
     let socket = pulse_core::config::Config::default().socket;
+    let condition = condition();
     format!(
         "{ORIGIN}
 [Unit]
 Description=Socket for requests of Pulse to pulse-sensor-proxy
+{DOCUMENTATION}
+{condition}
 
 [Socket]
 ListenStream={}
@@ -268,6 +290,15 @@ mod tests {
             .collect();
         assert_eq!(listed.len(), calls().len());
         assert!(listed.contains("landlock_restrict_self") && !listed.contains("ptrace"));
+    }
+
+    #[test]
+    fn every_unit_waits_for_its_configuration() {
+        let condition = format!("\nConditionPathExists={DEFAULT_PATH}\n");
+        for unit in [service(), socket(), control_socket()] {
+            let (head, _) = unit.split_once("\n\n[S").unwrap();
+            assert!(format!("{head}\n").contains(&condition), "{unit}");
+        }
     }
 
     #[test]
