@@ -42,7 +42,7 @@ fn section(page: &mut Page, command: &Command) {
         }
     }
     after(page, command, |page, heading| {
-        page.paragraph(&format!("{heading}:"))
+        page.paragraph(&format!("{heading}:"));
     });
     for inner in subcommands(command) {
         section(page, inner);

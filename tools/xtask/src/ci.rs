@@ -5,7 +5,7 @@
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use crate::workspace::{cargo, find_program, locked_cargo, root};
-use crate::{deny, deps, fuzz, lints, policy, products, siege, test, unit};
+use crate::{deny, deps, fuzz, lints, package, policy, products, siege, test, unit};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -43,6 +43,7 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     deny::check(steps);
     test::run(steps, &[])?;
     unit::check(steps);
+    package::life::check(steps);
     siege::check(steps);
     fuzz::short(steps, FUZZ_SECONDS);
     steps.run("benchmarks, briefly", products::bench_smoke);

@@ -21,6 +21,7 @@ mod lints;
 mod log_calls;
 mod manual;
 mod matrix;
+mod package;
 mod packages;
 #[cfg(test)]
 mod pages;
@@ -50,7 +51,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 18] = [
+const WORDS: [Word; 20] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -98,6 +99,18 @@ const WORDS: [Word; 18] = [
         arguments: "[DIRECTORY]",
         purpose: "manual pages and completions, in target/manual",
         run: manual::run,
+    },
+    Word {
+        name: "package",
+        arguments: "[--arch amd64|arm64] [--out DIRECTORY]",
+        purpose: "Debian packages with static programs, in target/debian",
+        run: package::run,
+    },
+    Word {
+        name: "package-test",
+        arguments: "[--static] [RELEASE…]",
+        purpose: "packages checked by lintian, installed, upgraded and purged in a fresh Debian",
+        run: package::life::run,
     },
     Word {
         name: "fuzz",

@@ -8,7 +8,7 @@
 //! and runs it in QEMU ([`machine`]), which needs no rights, no network and no
 //! hardware support. The tests themselves are Rust: `testing/tests/installed`.
 
-mod debian;
+pub(crate) mod debian;
 mod image;
 mod job;
 mod machine;
