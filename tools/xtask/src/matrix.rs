@@ -18,8 +18,8 @@ const HACK: Tool = Tool {
 
 /// The other architecture that is shipped, and how Debian compiles and runs it.
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
-const COMPILER: &str = "aarch64-linux-gnu-gcc";
-const EMULATOR: &str = "qemu-aarch64";
+pub(crate) const COMPILER: &str = "aarch64-linux-gnu-gcc";
+pub(crate) const EMULATOR: &str = "qemu-aarch64";
 const CROSS: [Counterpart; 3] = [
     program(
         COMPILER,

@@ -9,8 +9,10 @@
 mod contents;
 mod deb;
 pub(crate) mod life;
+mod trial;
 
 use crate::manual;
+use crate::matrix::{COMPILER, EMULATOR};
 use crate::packages::{self, Counterpart, Kind, program};
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
@@ -33,6 +35,8 @@ struct Architecture {
     compiler: &'static str,
     /// The linker, where the compiler of this machine is none for the target.
     linker: Option<&'static str>,
+    /// The emulator, where this machine cannot run the programs.
+    emulator: Option<&'static str>,
     needs: &'static [Counterpart],
 }
 
@@ -42,20 +46,19 @@ const ARCHITECTURES: [Architecture; 2] = [
         target: "x86_64-unknown-linux-musl",
         compiler: "gcc",
         linker: None,
+        emulator: None,
         needs: &[program("gcc", "gcc", "compiles C")],
     },
     Architecture {
         debian: "arm64",
         target: "aarch64-unknown-linux-musl",
-        compiler: "aarch64-linux-gnu-gcc",
+        compiler: COMPILER,
         // Rust's own, with Rust's own parts of musl.
         linker: Some("rust-lld"),
+        emulator: Some(EMULATOR),
         needs: &[
-            program(
-                "aarch64-linux-gnu-gcc",
-                "gcc-aarch64-linux-gnu",
-                "compiles C for arm64",
-            ),
+            program(COMPILER, "gcc-aarch64-linux-gnu", "compiles C for arm64"),
+            program(EMULATOR, "qemu-user", "runs programs of arm64"),
             // The compiler only recommends it.
             Counterpart::new(
                 Kind::File,
@@ -97,6 +100,9 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     let Some(programs) = built else {
         return Ok(());
     };
+    steps.run("trial of the programs", || {
+        trial::run(options.architecture.emulator, &programs)
+    });
     for package in &PACKAGES {
         steps.run(package.name, || {
             let debian = options.architecture.debian;
