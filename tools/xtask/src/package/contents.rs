@@ -87,7 +87,7 @@ pub(super) const PACKAGES: [Package; 2] = [
             "etc/apparmor.d/pulse-sensor-proxy",
             "/usr/share/pulse-sensor-proxy/pulse-sensor-proxy.apparmor",
         )],
-        directories: &["etc/pulse-sensor-proxy"],
+        directories: &["etc/pulse-sensor-proxy/nodes.d"],
         max_bytes: 5 << 20,
     },
     Package {
