@@ -46,6 +46,10 @@ pub struct SshdOptions {
     pub lines: Vec<String>,
     /// Principals of its host certificate; none for a plain host key.
     pub certified_for: Option<&'static str>,
+    /// The validity of that certificate, as `-V` of ssh-keygen(1); always if there is none.
+    pub certified_from_to: Option<&'static str>,
+    /// Checks the modes of key files, as sshd does by default.
+    pub strict_modes: bool,
 }
 
 /// A running server; it is killed when dropped, and its sessions with it.
@@ -67,8 +71,9 @@ impl Sshd {
         make_key(directory.path(), "host_key");
         if let Some(principals) = options.certified_for {
             make_key(directory.path(), "authority");
-            let mut words: Vec<&str> = "-q -h -s authority -I node -n".split(' ').collect();
-            words.extend([principals, "host_key.pub"]);
+            let mut words: Vec<&str> = "-q -h -s authority -I node".split(' ').collect();
+            words.extend(["-V", options.certified_from_to.unwrap_or("always:forever")]);
+            words.extend(["-n", principals, "host_key.pub"]);
             keygen(&words, directory.path());
         }
         let address = unused_address();
@@ -234,12 +239,13 @@ fn configuration(directory: &Path, address: SocketAddr, options: &SshdOptions) -
          HostKey {at}/host_key\n\
          AuthorizedKeysFile {at}/authorized_keys\n\
          PidFile none\n\
-         StrictModes no\n\
+         StrictModes {}\n\
          UsePAM no\n\
          PasswordAuthentication no\n\
          KbdInteractiveAuthentication no\n\
          PermitRootLogin prohibit-password\n\
-         SetEnv HOME=/nonexistent PATH={at}/bin:/usr/bin:/bin\n"
+         SetEnv HOME=/nonexistent PATH={at}/bin:/usr/bin:/bin\n",
+        if options.strict_modes { "yes" } else { "no" }
     );
     if options.certified_for.is_some() {
         // Writing to a string cannot fail.

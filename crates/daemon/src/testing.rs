@@ -3,7 +3,7 @@
 
 use crate::node::{
     KeyScope, NodeFailure, NodeHandle, NodeInbox, NodeStarter, NodeTaskSettings, Sample,
-    SensorCounts, SharedHistory,
+    SensorCounts, SharedHistory, Stage,
 };
 use crate::observe::recorder::{
     Accepting, Health, Incident, OnDisk, Recorder, Recording, RecordingFailed, Retention,
@@ -110,7 +110,7 @@ impl Script {
             self.records.push("asked");
             let Step { after, outcome } = (self.step)(&node);
             let slept = timeout_at(request.deadline, sleep(after)).await;
-            let outcome = slept.map_or(Err(NodeFailure::TimedOut), |()| outcome);
+            let outcome = slept.map_or(Err(NodeFailure::TimedOut(Stage::Queued)), |()| outcome);
             let answer = outcome.map(|()| Arc::new(sample()));
             inbox.status.send_modify(|status| {
                 status.sample = answer.as_ref().ok().cloned();

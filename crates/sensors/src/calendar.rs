@@ -1,4 +1,4 @@
-//! Conversion between dates of the Gregorian calendar and days since 1970-01-01.
+//! Conversion between dates of the Gregorian calendar and days since 1970-01-01, and timestamps.
 //!
 //! Years are counted from 1 March, so that the leap day comes last and one formula gives the
 //! lengths of all months.
@@ -8,6 +8,23 @@ const DAYS_BEFORE_1970: u64 = 719_468;
 
 /// Days in 400 years, after which the calendar repeats.
 const DAYS_PER_ERA: u64 = 146_097;
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// The last second that RFC 3339 can express: its years have four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The time so many seconds after 1970-01-01 as `2026-11-21T10:00:03Z`. A time after the year 9999
+/// becomes the end of that year.
+#[must_use]
+pub fn rfc3339(seconds: u64) -> String {
+    let seconds = seconds.min(LAST_SECOND);
+    let (year, month, day) = date(seconds / SECONDS_PER_DAY);
+    let second_of_day = seconds % SECONDS_PER_DAY;
+    let (minute_of_day, second) = (second_of_day / 60, second_of_day % 60);
+    let (hour, minute) = (minute_of_day / 60, minute_of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
 
 /// The year, month and day of the month of a day since 1970-01-01.
 #[must_use]
@@ -83,6 +100,18 @@ mod tests {
                 (_, last) if last == length => (year, month + 1, 1),
                 (_, of_month) => (year, month, of_month + 1),
             };
+        }
+    }
+
+    #[test]
+    fn known_times_are_formatted() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_000_000_000), "2001-09-09T01:46:40Z");
+        assert_eq!(rfc3339(1_709_251_199), "2024-02-29T23:59:59Z");
+        assert_eq!(rfc3339(4_107_542_400), "2100-03-01T00:00:00Z");
+        for last in [LAST_SECOND, u64::MAX] {
+            assert_eq!(rfc3339(last), "9999-12-31T23:59:59Z");
         }
     }
 

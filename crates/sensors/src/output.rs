@@ -8,6 +8,9 @@ use crate::lines::LineBuffer;
 /// The maximum length of stderr that is kept for the error message, in bytes.
 pub const MAX_STDERR_BYTES: usize = 512;
 
+/// The maximum length of a signal's name. RFC 4254, section 6.10, has names of up to four letters.
+pub const MAX_SIGNAL_CHARS: usize = 16;
+
 /// A member that the helper's greeting has and no document.
 const GREETING: &str = "pulse_sensor_node";
 
@@ -26,6 +29,7 @@ pub struct OutputBuffer {
     stdout: LineBuffer,
     stderr: Vec<u8>,
     exit_code: Option<u32>,
+    signal: Option<String>,
 }
 
 /// The output of a command that has ended.
@@ -37,6 +41,8 @@ pub struct CommandOutput {
     pub stderr: Vec<u8>,
     /// The exit code, if the node sent one.
     pub exit_code: Option<u32>,
+    /// The name of the signal that ended it, such as `KILL`, if the node sent one.
+    pub signal: Option<String>,
 }
 
 impl OutputBuffer {
@@ -49,6 +55,7 @@ impl OutputBuffer {
             stdout: LineBuffer::new(),
             stderr: Vec::new(),
             exit_code: None,
+            signal: None,
         }
     }
 
@@ -67,6 +74,11 @@ impl OutputBuffer {
     /// Stores the exit code of the command.
     pub fn exit(&mut self, code: u32) {
         self.exit_code = Some(code);
+    }
+
+    /// Stores the name of the signal that ended the command, up to [`MAX_SIGNAL_CHARS`].
+    pub fn killed(&mut self, signal: &str) {
+        self.signal = Some(signal.chars().take(MAX_SIGNAL_CHARS).collect());
     }
 
     /// Takes the next complete line, without its newline.
@@ -123,6 +135,12 @@ impl OutputBuffer {
         self.exit_code
     }
 
+    /// The name of the signal that ended the command, if the node sent one.
+    #[must_use]
+    pub fn signal(&self) -> Option<&str> {
+        self.signal.as_deref()
+    }
+
     /// The output, once the command has ended.
     #[must_use]
     pub fn finish(mut self) -> CommandOutput {
@@ -130,6 +148,7 @@ impl OutputBuffer {
             stdout: self.stdout.rest(),
             stderr: self.stderr,
             exit_code: self.exit_code,
+            signal: self.signal,
         }
     }
 }
@@ -186,6 +205,14 @@ mod tests {
             (output.stderr.len(), output.exit_code),
             (MAX_STDERR_BYTES, Some(3))
         );
+    }
+
+    #[test]
+    fn signal_name_is_cut_off() {
+        let mut buffer = OutputBuffer::new(4);
+        buffer.killed(&"K".repeat(1000));
+        let kept = buffer.finish().signal.unwrap_or_default();
+        assert_eq!(kept.len(), MAX_SIGNAL_CHARS);
     }
 
     #[test]

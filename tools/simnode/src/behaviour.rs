@@ -87,6 +87,12 @@ pub enum Behaviour {
         /// The pause between two lines; zero for none.
         every: Duration,
     },
+    /// Sends this text instead of an SSH version, and closes the connection: as sshd does with one
+    /// that it drops, or as another server.
+    Speaks {
+        /// All that it sends.
+        text: Arc<str>,
+    },
     /// Greets, then never reads from the socket again, keepalives included.
     StopsReading,
 }

@@ -39,6 +39,11 @@ pub(crate) async fn print_banner(mut wire: ControlledStream, every: Duration) {
     }
 }
 
+/// Sends a text and closes the connection.
+pub(crate) async fn speak(mut wire: ControlledStream, text: Arc<str>) {
+    let _ = wire.write_all(text.as_bytes()).await;
+}
+
 /// Sends bytes on a channel while the behaviour is [`Behaviour::Flood`].
 pub(crate) async fn flood(writer: ChannelWriter) {
     while matches!(*writer.shared.behaviour(), Behaviour::Flood) {

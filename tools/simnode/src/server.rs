@@ -217,9 +217,14 @@ async fn accept_all(listener: TcpListener, shared: Arc<NodeState>) {
             continue;
         };
         // The tasks are detached: each ends when its connection does, and the registry cuts those.
-        match *shared.behaviour() {
+        match &*shared.behaviour() {
             Behaviour::Blackhole => drop(tokio::spawn(faults::say_nothing(wire))),
-            Behaviour::Banner { every } => drop(tokio::spawn(faults::print_banner(wire, every))),
+            Behaviour::Banner { every } => {
+                drop(tokio::spawn(faults::print_banner(wire, *every)));
+            }
+            Behaviour::Speaks { text } => {
+                drop(tokio::spawn(faults::speak(wire, Arc::clone(text))));
+            }
             _ => {
                 // The host key of this moment: a later change concerns further connections.
                 let ssh = Arc::clone(&locked(&shared.identity).ssh);

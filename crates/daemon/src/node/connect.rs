@@ -3,7 +3,7 @@
 use super::document::SharedHistory;
 use super::ending::{Ending, SharedEnding};
 use super::exchange::Session;
-use super::failure::NodeFailure;
+use super::failure::{ConnectError, NodeFailure, SharedStage, Stage};
 use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
 use super::login_key::LoginKey;
 use super::stream::{self, ConnectionGuard};
@@ -21,7 +21,6 @@ use russh::keys::ssh_key::EcdsaCurve;
 use russh::keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{Preferred, SshId, cipher, kex, mac};
 use std::borrow::Cow;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -58,10 +57,10 @@ impl Connector for SshConnector {
         self.context.check_files(Check::Quick);
     }
 
-    async fn open(&self) -> Result<Session, NodeFailure> {
+    async fn open(&self, stage: &SharedStage) -> Result<Session, NodeFailure> {
         let NodeTaskSettings { node, timeouts, .. } = &self.settings;
         Ok(Session::new(
-            Connection::open(&self.context, &self.name, node, timeouts).await?,
+            Connection::open(&self.context, &self.name, node, timeouts, stage).await?,
             &self.settings,
             Arc::clone(&self.history),
         ))
@@ -86,6 +85,7 @@ impl Connection {
         node: &NodeName,
         settings: &NodeSettings,
         timeouts: &Timeouts,
+        stage: &SharedStage,
     ) -> Result<Self, NodeFailure> {
         let address = context.resolver.resolve(node, settings)?;
         // Before connecting: without usable pins no node could prove who it is.
@@ -93,24 +93,19 @@ impl Connection {
             .known_hosts
             .current()
             .map_err(NodeFailure::KnownHosts)?;
-        let tcp = stream::connect(address)
-            .await
-            .map_err(|error| {
-                // No matter of the node.
-                if let Some(exhaustion) = Exhaustion::of(&error) {
-                    return NodeFailure::Exhausted(exhaustion);
-                }
-                NodeFailure::Unreachable {
-                    address,
-                    // Landlock permits connections to the SSH ports that were configured at the start.
-                    reason: match error.kind() {
-                        ErrorKind::PermissionDenied => format!(
-                            "{error}: if this SSH port was configured after the start, restart the daemon; else a firewall refuses"
-                        ),
-                        _ => error.to_string(),
-                    },
-                }
-            })?;
+        stage.set(Stage::Connecting(address));
+        let tcp = stream::connect(address).await.map_err(|error| {
+            // No matter of the node.
+            if let Some(exhaustion) = Exhaustion::of(&error) {
+                return NodeFailure::Exhausted(exhaustion);
+            }
+            match ConnectError::of(&error, address) {
+                Some(error) => NodeFailure::Unreachable { address, error },
+                // The kernel gave up before our own deadline.
+                None => NodeFailure::TimedOut(Stage::Connecting(address)),
+            }
+        })?;
+        stage.set(Stage::LoggingIn(address));
         Self::over(
             tcp,
             address,
@@ -149,9 +144,15 @@ impl Connection {
             // The failure of the host key check and the node's own words say more than the
             // library's error.
             Err(error) => {
+                let opening = guard.opening();
                 return Err(match (check.take(), ending.get()) {
                     (Some(shown), _) if shown.verdict.is_err() => refused(shown),
                     (_, Some(Ending::Broken(failure))) => failure,
+                    // The library skips lines before the version (RFC 4253, section 4.2), with
+                    // which sshd says why it drops a connection.
+                    (None, None) if has_no_version(&opening) => {
+                        NodeFailure::no_version(address, &opening)
+                    }
                     _ => error.into(),
                 });
             }
@@ -214,6 +215,12 @@ impl Connection {
         let _ = (&mut self.handle).await;
         self.ending.get()
     }
+}
+
+/// True if the node has said a whole line, and no line that begins an SSH version.
+fn has_no_version(opening: &[u8]) -> bool {
+    let mut lines = opening.split(|byte| *byte == b'\n');
+    opening.contains(&b'\n') && !lines.any(|line| line.starts_with(b"SSH-"))
 }
 
 fn refused(shown: Shown) -> NodeFailure {

@@ -12,7 +12,7 @@ use super::NodeTaskSettings;
 use super::connect::Connection;
 use super::document::{self, NodeDocument, SensorCounts, SharedHistory};
 use super::ending::Ending;
-use super::failure::{NodeFailure, said};
+use super::failure::{CommandEnd, CommandFault, NodeFailure, harmless, said};
 use super::host_key::Identity;
 use super::task::NodeSession;
 use pulse_core::event::Exchange;
@@ -20,7 +20,7 @@ use pulse_sensors::command::{FORCED_COMMAND_CHECK, NOT_FOUND, NodeCommand};
 use pulse_sensors::document::Dropped;
 use pulse_sensors::output::{CommandOutput, OutputBuffer, is_greeting};
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg};
+use russh::{Channel, ChannelMsg, Sig};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
@@ -210,7 +210,7 @@ impl Session {
 
     async fn first_reading(&mut self) -> Result<Sample, NodeFailure> {
         let serve = Request::Command(NodeCommand::Serve);
-        let mut lines = Lines::new(self.exec(serve).await?, self.limit);
+        let mut lines = self.lines(serve).await?;
         let first = match lines.next().await {
             Ok(line) if is_greeting(&line) => {
                 lines.channel.data_bytes(REQUEST).await?;
@@ -245,16 +245,30 @@ impl Session {
             Request::Command(command) => command.to_string(),
             Request::ForcedCommandCheck => FORCED_COMMAND_CHECK.to_owned(),
         };
-        let channel = self.connection.handle.channel_open_session().await?;
-        // Without a reply: the output shows that the command runs.
-        channel.exec(false, words).await?;
+        let channel = self.connection.handle.channel_open_session().await;
+        let channel = channel.map_err(|error| match error {
+            russh::Error::ChannelOpenFailure(_) => NodeFailure::NoSession {
+                user: self.user.clone(),
+            },
+            error => error.into(),
+        })?;
+        // The reply is not waited for, and costs no round trip. Without it, a node that does not
+        // start the command would say nothing at all.
+        channel.exec(true, words).await?;
         Ok(channel)
     }
 
+    async fn lines(&self, request: Request) -> Result<Lines, NodeFailure> {
+        Ok(Lines {
+            channel: self.exec(request).await?,
+            user: self.user.clone(),
+            printing: OutputBuffer::new(self.limit),
+            has_ended: false,
+        })
+    }
+
     async fn run(&self, request: Request) -> Result<CommandOutput, NodeFailure> {
-        Lines::new(self.exec(request).await?, self.limit)
-            .rest(Vec::new())
-            .await
+        self.lines(request).await?.rest(Vec::new()).await
     }
 
     fn sample_of(
@@ -264,13 +278,16 @@ impl Session {
     ) -> Result<Sample, NodeFailure> {
         let sample = self.sample(command, &output.stdout, output.exit_code);
         // The output decides: a document that can be read counts, whatever the exit code is.
-        match (sample, output.exit_code) {
-            (Err(_), Some(code)) if code != 0 => Err(NodeFailure::Command {
-                code,
-                stderr: shown_text(&output.stderr),
-            }),
-            (sample, _) => sample,
-        }
+        let end = match (&output.signal, output.exit_code) {
+            (Some(signal), _) => CommandEnd::Signal(harmless(signal)),
+            (None, Some(code)) if code != 0 => CommandEnd::Exit(code),
+            _ => return sample,
+        };
+        sample.map_err(|_| NodeFailure::Command {
+            end,
+            stderr: shown_text(&output.stderr),
+            fault: CommandFault::of(output),
+        })
     }
 
     fn sample(
@@ -329,20 +346,14 @@ fn shown_text(bytes: &[u8]) -> String {
 /// The output of a channel, line by line, within a bound.
 struct Lines {
     channel: Channel<Msg>,
+    /// The user of the login.
+    user: String,
     printing: OutputBuffer,
     /// No more output comes: the node said so.
     has_ended: bool,
 }
 
 impl Lines {
-    fn new(channel: Channel<Msg>, limit: usize) -> Self {
-        Self {
-            channel,
-            printing: OutputBuffer::new(limit),
-            has_ended: false,
-        }
-    }
-
     /// The next line, without its newline; an error when the channel ends first.
     async fn next(&mut self) -> Result<Vec<u8>, NodeFailure> {
         loop {
@@ -351,12 +362,14 @@ impl Lines {
             }
             if !self.receive().await? {
                 let stderr = shown_text(self.printing.stderr());
-                return Err(NodeFailure::Ssh(match self.printing.exit_code() {
-                    Some(code) => {
-                        format!("the helper ended with exit code {code}{}", said(&stderr))
+                let end = match (self.printing.signal(), self.printing.exit_code()) {
+                    (Some(signal), _) => {
+                        format!("the helper was killed by signal {}", harmless(signal))
                     }
-                    None => "the channel was closed".to_owned(),
-                }));
+                    (None, Some(code)) => format!("the helper ended with exit code {code}"),
+                    (None, None) => "the channel was closed".to_owned(),
+                };
+                return Err(NodeFailure::Ssh(format!("{end}{}", said(&stderr))));
             }
         }
     }
@@ -378,8 +391,17 @@ impl Lines {
             Some(ChannelMsg::Data { data }) => self.printing.add_stdout(&data),
             Some(ChannelMsg::ExtendedData { data, .. }) => self.printing.add_stderr(&data),
             Some(ChannelMsg::ExitStatus { exit_status }) => self.printing.exit(exit_status),
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
+                // Only `Custom` has another name than its variant.
+                self.printing.killed(&match signal_name {
+                    Sig::Custom(name) => name,
+                    signal => format!("{signal:?}"),
+                });
+            }
             Some(ChannelMsg::Failure) => {
-                return Err(NodeFailure::Ssh("it refuses to run the command".into()));
+                return Err(NodeFailure::NotStarted {
+                    user: self.user.clone(),
+                });
             }
             // Not the end of the channel: the exit status can come after it.
             Some(ChannelMsg::Eof) => self.has_ended = true,
@@ -421,6 +443,7 @@ mod tests {
                 stdout: stdout.into(),
                 stderr: Vec::new(),
                 exit_code,
+                signal: None,
             };
             let found = key_scope(&answer, "u");
             assert_eq!(found, expected, "{stdout:?}, {exit_code:?}");

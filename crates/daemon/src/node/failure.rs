@@ -1,10 +1,16 @@
 //! Failures to read a node: each has a sentence with its remedy, and a reason.
 
-use super::connect::is_supported;
+mod command;
+mod host_key;
+mod timing;
+
+pub(crate) use command::CommandFault;
+pub(crate) use host_key::{HostKeyFailure, RejectedCertificate, ShownKey};
+pub(crate) use timing::{ConnectError, SharedStage, Stage};
+
 use crate::node::resolve::NoAddress;
-use pulse_core::event::{FailureReason, HostKeyReason};
+use pulse_core::event::FailureReason;
 use pulse_core::nodes::backoff::FailureKind;
-use pulse_core::nodes::known_hosts::{CertVerdict, PinnedElsewhere, PinnedKey};
 use pulse_files::Exhaustion;
 use pulse_sensors::output::Oversized;
 use std::io::ErrorKind;
@@ -14,6 +20,10 @@ use std::time::Duration;
 
 /// The command that tries nodes before their wait has ended.
 const RETRY_COMMAND: &str = "pulse-sensorctl temps --retry";
+
+/// The command that shows why sshd did something. At sshd's default `LogLevel` it says nothing of a
+/// key that has no line.
+const SSHD_LOG: &str = "journalctl -u ssh -n 20";
 
 /// A reading that failed. The text follows `node "<name>" `.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,19 +38,41 @@ pub(crate) enum NodeFailure {
     #[error("is not connected to, because known_hosts cannot be used: {0}")]
     KnownHosts(Arc<str>),
     /// The egress guard permits none of the addresses.
-    #[error("has no permitted address")]
+    #[error(
+        "has no permitted address: a broadcast, multicast, unspecified or link-local address is none; give another one in allowed_nodes or /etc/hosts"
+    )]
     AddressNotPermitted,
     /// The daemon has no descriptor or memory left for the connection.
     #[error("not read: {0}")]
     Exhausted(Exhaustion),
     /// The connection could not be made.
-    #[error("cannot be reached at {address}: {reason}")]
+    #[error("cannot be reached at {address}: {error}")]
     Unreachable {
         /// The address that was tried.
         address: SocketAddr,
         /// The system's error.
-        reason: String,
+        error: ConnectError,
     },
+    /// Another program than an SSH server answers.
+    #[error(
+        "is no SSH server at {address}, which says \"{said}\": correct the port in allowed_nodes or [ssh]"
+    )]
+    NotSsh {
+        /// The address that was connected to.
+        address: SocketAddr,
+        /// Its first line.
+        said: String,
+    },
+    /// OpenSSH 9.8 or later drops connections from this host, before any login.
+    #[error(
+        "lets this host not log in at the moment (\"{NOT_ALLOWED}\"): after failed logins its sshd blocks an address for up to 10 minutes (PerSourcePenalties), or it has too many unfinished logins (MaxStartups): wait, or end it with \"systemctl restart ssh\" on the node; \"{SSHD_LOG}\" there has the reason"
+    )]
+    Penalised,
+    /// OpenSSH before 9.8 has too many unfinished logins.
+    #[error(
+        "has too many unfinished logins (\"{MAX_STARTUPS}\"): find out who connects with \"{SSHD_LOG}\" on the node, or raise MaxStartups in its sshd_config"
+    )]
+    TooManyLogins,
     /// The host key is not accepted.
     #[error(transparent)]
     HostKey(#[from] HostKeyFailure),
@@ -54,7 +86,7 @@ pub(crate) enum NodeFailure {
     Withdrawn(Withdrawn),
     /// The node refused the daemon's key.
     #[error(
-        "refused our SSH key for user \"{user}\": install the line that \"pulse-sensorctl keys show\" prints"
+        "refused our SSH key for user \"{user}\": its authorized_keys probably lacks the line that \"pulse-sensorctl keys show\" prints; else that file's mode, from=, expiry-time=, or the user's shell or account: \"{SSHD_LOG}\" on the node names each of them but the missing line"
     )]
     KeyRefused {
         /// The user of the login.
@@ -77,15 +109,33 @@ pub(crate) enum NodeFailure {
         /// The user of the login.
         user: String,
     },
+    /// The node accepted the daemon's key and opens no session.
+    #[error(
+        "accepted our SSH key for user \"{user}\" and opens no session: raise MaxSessions in its sshd_config (its default is 10)"
+    )]
+    NoSession {
+        /// The user of the login.
+        user: String,
+    },
+    /// sshd could not start the command.
+    #[error(
+        "could not run the command: its sshd cannot start a process for user \"{user}\": \"{SSHD_LOG}\" on the node has the reason, such as a limit of processes"
+    )]
+    NotStarted {
+        /// The user of the login.
+        user: String,
+    },
     /// The SSH connection failed.
-    #[error("broke off the SSH connection: {0}")]
+    #[error("broke off the SSH connection: {0}; \"{SSHD_LOG}\" on the node may have the cause")]
     Ssh(String),
     /// The SSH connection was closed, by the node or on the way to it.
-    #[error("broke off the SSH connection: closed without a message")]
+    #[error(
+        "broke off the SSH connection: closed without a message, by sshd or on the path: if it happens again, \"{SSHD_LOG}\" on the node has sshd's reason"
+    )]
     Closed,
     /// No answer before the deadline.
-    #[error("did not answer in time")]
-    TimedOut,
+    #[error("did not answer in time: {0}")]
+    TimedOut(Stage),
     /// No answer yet; the reading goes on.
     #[error("is still being read")]
     Pending,
@@ -96,15 +146,19 @@ pub(crate) enum NodeFailure {
         limit: usize,
     },
     /// The output was not a sensor document.
-    #[error("sent no temperatures: {0}")]
+    #[error(
+        "sent no temperatures: {0}; run the forced command on the node as the same user (docs/nodes.md)"
+    )]
     NoDocument(String),
     /// The command failed and printed no document.
-    #[error("could not run the command: exit code {code}{}", said(stderr))]
+    #[error("could not run the command: {end}{}: {fault}", said(stderr))]
     Command {
-        /// The exit code.
-        code: u32,
-        /// The end of its stderr.
+        /// The way in which it ended.
+        end: CommandEnd,
+        /// The beginning of its stderr.
         stderr: String,
+        /// The likely cause.
+        fault: CommandFault,
     },
     /// The node is left alone for now.
     #[error("{last}; next attempt in {}, or now with \"{RETRY_COMMAND}\"", seconds(*retry_in))]
@@ -123,79 +177,11 @@ pub(crate) enum NodeFailure {
         retry_in: Duration,
     },
     /// The node was taken off the list meanwhile.
-    #[error("is no longer on the list")]
+    #[error("is no longer on the list: add it to allowed_nodes again, or ask for another node")]
     Removed,
     /// Too many requests are waiting already.
-    #[error("not read: too many requests are waiting")]
+    #[error("not read: too many requests are waiting: ask again in some seconds")]
     QueueFull,
-}
-
-/// A host key that is not accepted. The text follows `node "<name>" `.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum HostKeyFailure {
-    /// The host key is in no `known_hosts` line.
-    #[error(
-        "showed a host key that is not in known_hosts ({}): check it on the node, then add it as \"{}\"{}",
-        shown.key, shown.known_as, elsewhere(pinned.as_deref())
-    )]
-    Unknown {
-        shown: Box<ShownKey>,
-        /// Lines that do not count.
-        pinned: Option<Box<PinnedElsewhere>>,
-    },
-    /// The pinned keys are of kinds that the daemon cannot verify, so the node was not asked for
-    /// one of them.
-    #[error(
-        "showed its {} host key, but known_hosts pins only {}, which is not supported: check {} on the node, then add it as \"{}\"",
-        shown.key.key_type, kinds(expected.iter().map(|pin| &pin.key_type)), shown.key, shown.known_as
-    )]
-    UnsupportedPins {
-        shown: Box<ShownKey>,
-        expected: Vec<PinnedKey>,
-    },
-    /// The node was asked for a key of a pinned kind first, and showed one of another kind.
-    #[error(
-        "showed its {} host key, but known_hosts pins {}: the node has no such key any more, or someone may be in between; check {} on the node, then add it as \"{}\"",
-        shown.key.key_type, pinned_keys(expected), shown.key, shown.known_as
-    )]
-    OtherKind {
-        shown: Box<ShownKey>,
-        expected: Vec<PinnedKey>,
-    },
-    /// The host key is another than the pinned ones.
-    #[error(
-        "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled",
-        pinned(expected)
-    )]
-    Changed {
-        fingerprint: String,
-        expected: Vec<PinnedKey>,
-    },
-    /// The host key, or its certificate's authority, is revoked.
-    #[error("showed a revoked host key ({fingerprint})")]
-    Revoked { fingerprint: String },
-    /// The host certificate is not valid for this node.
-    #[error("showed a host certificate that is not accepted ({})", .0.as_str())]
-    Certificate(CertVerdict),
-}
-
-/// A host key that could be pinned.
-#[derive(Clone, Debug)]
-pub(crate) struct ShownKey {
-    pub(crate) key: PinnedKey,
-    /// The name to pin it under.
-    pub(crate) known_as: String,
-}
-
-impl HostKeyFailure {
-    pub(crate) fn reason(&self) -> HostKeyReason {
-        match self {
-            Self::Unknown { .. } | Self::UnsupportedPins { .. } => HostKeyReason::Unknown,
-            Self::Changed { .. } | Self::OtherKind { .. } => HostKeyReason::Changed,
-            Self::Revoked { .. } => HostKeyReason::Revoked,
-            Self::Certificate(_) => HostKeyReason::Certificate,
-        }
-    }
 }
 
 /// A connection that was closed while it was open, because of its host key.
@@ -224,11 +210,17 @@ impl NodeFailure {
             }
             Self::KeyRefused { .. } | Self::KeyNotEnough { .. } => FailureReason::KeyRefused,
             Self::NoForcedCommand { .. } => FailureReason::NoForcedCommand,
-            Self::Ssh(_) | Self::Closed | Self::NoHostKey => FailureReason::Ssh,
-            Self::TimedOut | Self::Pending => FailureReason::Timeout,
+            Self::Ssh(_)
+            | Self::Closed
+            | Self::NoHostKey
+            | Self::NotSsh { .. }
+            | Self::Penalised
+            | Self::TooManyLogins
+            | Self::NoSession { .. } => FailureReason::Ssh,
+            Self::TimedOut(_) | Self::Pending => FailureReason::Timeout,
             Self::Oversized { .. } => FailureReason::Oversized,
             Self::NoDocument(_) => FailureReason::NoDocument,
-            Self::Command { .. } => FailureReason::CommandFailed,
+            Self::Command { .. } | Self::NotStarted { .. } => FailureReason::CommandFailed,
             Self::Waiting { .. } | Self::TriedJustNow { .. } => FailureReason::Backoff,
             Self::Removed => FailureReason::Removed,
             Self::QueueFull => FailureReason::QueueFull,
@@ -310,6 +302,38 @@ pub(super) fn no_forced_command(user: &str) -> String {
 /// Characters that are kept of a text that may quote the node.
 const MAX_CHARS: usize = 200;
 
+/// The way in which a command ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CommandEnd {
+    /// With this exit code.
+    #[error("exit code {0}")]
+    Exit(u32),
+    /// By this signal, such as `KILL`.
+    #[error("killed by signal {0}")]
+    Signal(String),
+}
+
+/// The line with which OpenSSH 9.8 and later drop a connection (`drop_connection` in sshd.c).
+const NOT_ALLOWED: &str = "Not allowed at this time";
+/// The same of earlier versions.
+const MAX_STARTUPS: &str = "Exceeded MaxStartups";
+
+impl NodeFailure {
+    /// The failure of a node that speaks and then closes the connection, or speaks on, without an SSH
+    /// version.
+    pub(super) fn no_version(address: SocketAddr, said: &[u8]) -> Self {
+        let line = said.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        match String::from_utf8_lossy(line).trim_end() {
+            NOT_ALLOWED => Self::Penalised,
+            MAX_STARTUPS => Self::TooManyLogins,
+            line => Self::NotSsh {
+                address,
+                said: harmless(line),
+            },
+        }
+    }
+}
+
 /// A command's stderr as the end of a sentence.
 pub(super) fn said(stderr: &str) -> String {
     if stderr.is_empty() {
@@ -317,44 +341,6 @@ pub(super) fn said(stderr: &str) -> String {
     } else {
         format!(", \"{stderr}\"")
     }
-}
-
-/// The end of the sentence about an unknown key: lines for the node that do not count.
-fn elsewhere(pinned: Option<&PinnedElsewhere>) -> String {
-    let Some(PinnedElsewhere { name, key_types }) = pinned else {
-        return String::new();
-    };
-    let line = format!("; the line for \"{name}\" is not one for this node and port");
-    let unsupported = || key_types.iter().filter(|kind| !is_supported(kind));
-    match unsupported().next() {
-        Some(_) => format!("{line}, and {} is not supported", kinds(unsupported())),
-        None => line,
-    }
-}
-
-/// Types of keys, each once.
-fn kinds<'a>(types: impl Iterator<Item = &'a String>) -> String {
-    let mut kinds: Vec<&str> = Vec::new();
-    for kind in types.map(String::as_str) {
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    kinds.join(" and ")
-}
-
-/// Keys with their types.
-fn pinned_keys(expected: &[PinnedKey]) -> String {
-    let keys: Vec<_> = expected.iter().map(ToString::to_string).collect();
-    keys.join(" and ")
-}
-
-fn pinned(expected: &[PinnedKey]) -> String {
-    expected
-        .iter()
-        .map(|key| key.fingerprint.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// Whole seconds, rounded up, since "next attempt in 0 s" is never true.
@@ -365,41 +351,7 @@ fn seconds(length: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::NodeFailure;
-    use crate::node::host_key::Identity;
-    use pulse_core::nodes::backoff::FailureKind;
-    use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
-    use pulse_core::nodes::name::NodeName;
-    use std::time::Duration;
-
-    /// A node on port 22022 that shows its Ed25519 key.
-    fn judged(known_hosts: &str) -> String {
-        let name = NodeName::parse("pve1").unwrap();
-        let host = HostQuery::new(&name, "192.0.2.11".parse().ok(), 22022);
-        let identity = Identity::plain(host, "ssh-ed25519", b"key".to_vec());
-        let (known, bad) = KnownHosts::parse(known_hosts).unwrap();
-        assert!(bad.is_empty(), "{bad:?}");
-        identity.judge(&known).unwrap_err().to_string()
-    }
-
-    /// An RSA key of Proxmox VE's, shortened.
-    const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQU=";
-
-    #[test]
-    fn unknown_key_names_its_pin() {
-        let text = judged("");
-        assert!(text.ends_with("then add it as \"[pve1]:22022\""), "{text}");
-        // As a Proxmox cluster keeps it: the plain name, for every port.
-        let text = judged(&format!("pve1 {RSA}\n192.0.2.11 {RSA}"));
-        for part in [
-            "not in known_hosts (ssh-ed25519 SHA256:",
-            "add it as \"[pve1]:22022\"",
-            "the line for \"pve1\"",
-            "ssh-rsa is not supported",
-        ] {
-            assert!(text.contains(part), "{part:?} is not in {text}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn node_without_usable_key_is_explained() {
@@ -415,39 +367,8 @@ mod tests {
 
     #[test]
     fn wait_is_rounded_up() {
-        let text = |nanoseconds| super::seconds(Duration::from_nanos(nanoseconds));
+        let text = |nanoseconds| seconds(Duration::from_nanos(nanoseconds));
         assert_eq!([text(1), text(1_000_000_000)], ["1 s", "1 s"]);
         assert_eq!(text(1_000_000_001), "2 s");
-    }
-
-    #[test]
-    fn kind_of_the_pin_is_the_matter() {
-        let text = judged(&format!("[pve1]:22022 {RSA}"));
-        for part in [
-            "pins only ssh-rsa, which is not supported",
-            "add it as \"[pve1]:22022\"",
-        ] {
-            assert!(text.contains(part), "{part:?} is not in {text}");
-        }
-        assert!(!text.contains("in between"), "{text}");
-        // With a pin of a supported kind another key is another key.
-        let ed25519 =
-            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBERERERERERERERERERERERERERERERERERERERERER";
-        let text = judged(&format!("[pve1]:22022 {RSA}\n[pve1]:22022 {ed25519}"));
-        assert!(text.contains("in between"), "{text}");
-    }
-
-    #[test]
-    fn other_kind_is_named() {
-        let ecdsa =
-            "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAAAEAAAAAA==";
-        let text = judged(&format!("[pve1]:22022 {ecdsa}"));
-        for part in [
-            "showed its ssh-ed25519 host key, but known_hosts pins ecdsa-sha2-nistp256 SHA256:",
-            "the node has no such key any more, or someone may be in between",
-            "add it as \"[pve1]:22022\"",
-        ] {
-            assert!(text.contains(part), "{part:?} is not in {text}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 use super::connect::Connection;
 use super::ending::SharedEnding;
 use super::exchange::Session;
+use super::failure::Stage;
 use super::host_key::{KeyCheck, NodeClient};
 use super::task::NodeSession;
 use super::{NodeFailure, NodeTaskSettings};
@@ -43,7 +44,7 @@ impl Node {
             Connection::over(tcp, address, &self.name, known, &self.key, "u", &timeouts);
         // The deadlines are those that the node's task sets.
         let connection = timeout(timeouts.connect, connection).await;
-        let connection = connection.unwrap_or(Err(NodeFailure::TimedOut));
+        let connection = connection.unwrap_or(Err(NodeFailure::TimedOut(Stage::Queued)));
         let mut session = match connection {
             Ok(connection) => {
                 let settings = NodeTaskSettings {
@@ -67,7 +68,7 @@ impl Node {
                 session.read(Instant::now() + timeouts.request),
             )
             .await
-            .unwrap_or(Err(NodeFailure::TimedOut))
+            .unwrap_or(Err(NodeFailure::TimedOut(Stage::Queued)))
             {
                 Ok(sample) => documents.push(sample.json.get().to_owned()),
                 Err(failure) => return (documents, Some(failure.to_string())),

@@ -4,7 +4,7 @@
 //! ([`super::task`]), or a script in tests.
 
 use super::exchange::{KeyScope, Sample};
-use super::failure::{NodeFailure, no_forced_command};
+use super::failure::{NodeFailure, SharedStage, no_forced_command};
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::rpc::Retry;
 use russh::keys::PrivateKey;
@@ -97,6 +97,7 @@ pub(crate) struct NodeInbox {
     /// Ends when the last handle is dropped.
     pub(crate) requests: mpsc::Receiver<NodeRequest>,
     pub(crate) status: watch::Sender<NodeStatus>,
+    pub(crate) stage: SharedStage,
 }
 
 /// The end that readings have. Dropping every handle ends the task.
@@ -104,6 +105,7 @@ pub(crate) struct NodeInbox {
 pub(crate) struct NodeHandle {
     requests: mpsc::Sender<NodeRequest>,
     status: watch::Receiver<NodeStatus>,
+    stage: SharedStage,
 }
 
 impl NodeHandle {
@@ -115,8 +117,14 @@ impl NodeHandle {
         let inbox = NodeInbox {
             requests: inbox,
             status: publish,
+            stage: SharedStage::default(),
         };
-        (Self { requests, status }, inbox)
+        let handle = Self {
+            requests,
+            status,
+            stage: inbox.stage.clone(),
+        };
+        (handle, inbox)
     }
 
     /// The last sample, if it is younger than `ttl`.
@@ -162,6 +170,11 @@ impl NodeHandle {
         }
     }
 
+    /// The failure of a caller whose deadline has passed: it names the stage of the reading.
+    pub(crate) fn late(&self) -> NodeFailure {
+        NodeFailure::TimedOut(self.stage.get())
+    }
+
     /// Reads the node.
     ///
     /// # Errors
@@ -174,7 +187,7 @@ impl NodeHandle {
         )
         .await
         {
-            Err(_) => Err(NodeFailure::TimedOut),
+            Err(_) => Err(self.late()),
             // The task has ended.
             Ok(Err(_)) => Err(NodeFailure::Removed),
             // No timeout here: the task observes the deadline, and its error has the reason.

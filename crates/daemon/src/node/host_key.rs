@@ -6,7 +6,7 @@
 
 use super::connect::is_supported;
 use super::ending::SharedEnding;
-use super::failure::{HostKeyFailure, NodeFailure, ShownKey};
+use super::failure::{HostKeyFailure, NodeFailure, RejectedCertificate, ShownKey, harmless};
 use pulse_core::nodes::known_hosts::{
     CertVerdict, CertificateFacts, HostQuery, KeyVerdict, KnownHosts, PinnedKey, fingerprint,
 };
@@ -50,14 +50,13 @@ impl Identity {
                 // the authority on the certificate.
                 certificate.verify_signature().map_err(|_| {
                     let authority = certificate.signature_key().algorithm();
-                    NodeFailure::Ssh(if is_supported(authority.as_str()) {
-                        "the host certificate's signature is wrong".into()
+                    if is_supported(authority.as_str()) {
+                        HostKeyFailure::CertificateSignature
                     } else {
-                        format!(
-                            "its host certificate is signed by a key of type {}, which is not supported: sign it with an Ed25519 or ECDSA key",
-                            authority.as_str()
-                        )
-                    })
+                        HostKeyFailure::CertificateAuthority {
+                            key_type: harmless(authority.as_str()),
+                        }
+                    }
                 })?;
                 let key = PublicKey::new(certificate.public_key().clone(), "");
                 (Cow::Owned(key), Some(Certified::of(certificate)?))
@@ -111,9 +110,18 @@ impl Identity {
             CertVerdict::Trusted => Ok(()),
             CertVerdict::Revoked => Err(self.revoked()),
             // The key inside may be pinned by itself.
-            verdict => self
-                .judge_key(known_hosts)
-                .map_err(|_| HostKeyFailure::Certificate(verdict)),
+            verdict => self.judge_key(known_hosts).map_err(|_| {
+                HostKeyFailure::Certificate(Box::new(RejectedCertificate {
+                    verdict,
+                    principals: certificate.principals.clone(),
+                    valid_after: certificate.valid_after,
+                    valid_before: certificate.valid_before,
+                    judged_at: now,
+                    authority: fingerprint(&certificate.authority),
+                    name: self.host.name().to_owned(),
+                    known_as: self.host.known_as().to_owned(),
+                }))
+            }),
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) use exchange::{KeyScope, Sample};
 #[cfg(test)]
 pub(crate) use failure::HostKeyFailure;
 pub(crate) use failure::NodeFailure;
+#[cfg(test)]
+pub(crate) use failure::Stage;
 pub(crate) use handle::NodeHandle;
 #[cfg(test)]
 pub(crate) use handle::NodeInbox;

@@ -15,8 +15,8 @@ use socket2::SockRef;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -29,7 +29,12 @@ struct Shared {
     /// Bytes that the node may still send.
     allowance: AtomicUsize,
     exceeded: AtomicBool,
+    /// The first bytes of the node: its SSH version, or what it says instead.
+    opening: Mutex<Vec<u8>>,
 }
+
+/// Bytes of the opening that are kept: an SSH version has at most 255 (RFC 4253, section 4.2).
+const OPENING_BYTES: usize = 255;
 
 /// Bytes that a node may send before the login succeeds: key exchange and host keys are a
 /// few kilobytes, a banner at most some more.
@@ -47,6 +52,12 @@ impl ConnectionGuard {
     /// Allows the node to send so many bytes from now on.
     pub(super) fn allow(&self, bytes: usize) {
         self.0.allowance.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The first bytes that the node sent.
+    pub(super) fn opening(&self) -> Vec<u8> {
+        let opening = self.0.opening.lock();
+        opening.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// True if the connection was ended because the node sent too much.
@@ -104,6 +115,7 @@ pub(super) fn guarded(stream: TcpStream) -> (NodeStream, ConnectionGuard) {
         established: AtomicBool::new(false),
         allowance: AtomicUsize::new(HANDSHAKE_BYTES),
         exceeded: AtomicBool::new(false),
+        opening: Mutex::default(),
     });
     let stream = NodeStream {
         shared: Arc::clone(&shared),
@@ -138,6 +150,9 @@ impl Shared {
         if !self.established.load(Ordering::Relaxed) {
             // A failure costs speed alone.
             let _ = self.stream.set_quickack(true);
+            let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = OPENING_BYTES.saturating_sub(opening.len());
+            opening.extend(chunk.iter().take(count.min(room)));
         }
         Poll::Ready(Ok(count))
     }

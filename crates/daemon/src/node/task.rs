@@ -5,7 +5,9 @@
 //! deadline, and its sample is kept for the next caller.
 
 use super::exchange::{KeyScope, Sample};
-use super::failure::{HostKeyFailure, NodeFailure, Withdrawn, no_forced_command};
+use super::failure::{
+    HostKeyFailure, NodeFailure, SharedStage, Stage, Withdrawn, no_forced_command,
+};
 use super::handle::{Answer, Cause, Delay, NodeInbox, NodeStatus};
 use super::host_key::Identity;
 use crate::observe::recorder::Recorder;
@@ -28,9 +30,12 @@ pub(super) trait Connector: Send + 'static {
     /// Reads the local files again, if they have changed.
     fn check_files(&self);
 
-    /// Connects, checks the host key and logs in. The caller sets the deadline and may drop
-    /// the future at any time.
-    fn open(&self) -> impl Future<Output = Result<Self::Session, NodeFailure>> + Send;
+    /// Connects, checks the host key and logs in, and sets the stage that it has reached. The
+    /// caller sets the deadline and may drop the future at any time.
+    fn open(
+        &self,
+        stage: &SharedStage,
+    ) -> impl Future<Output = Result<Self::Session, NodeFailure>> + Send;
 
     /// The address that is connected to, if the node has one.
     fn address(&self) -> Option<SocketAddr>;
@@ -63,6 +68,7 @@ pub(super) struct NodeTask<C: Connector> {
     connector: C,
     recorder: Arc<dyn Recorder>,
     status: watch::Sender<NodeStatus>,
+    stage: SharedStage,
     session: Option<C::Session>,
     /// The address of the last attempt to open one, for log messages: the name may have another
     /// one by now.
@@ -99,6 +105,7 @@ impl<C: Connector> NodeTask<C> {
         let NodeInbox {
             mut requests,
             status,
+            stage,
         } = inbox;
         let mut task = Self {
             name,
@@ -106,6 +113,7 @@ impl<C: Connector> NodeTask<C> {
             connector,
             recorder,
             status,
+            stage,
             session: None,
             address: None,
             files,
@@ -168,6 +176,7 @@ impl<C: Connector> NodeTask<C> {
             // The connection was dead already, which is no failure of the node.
             outcome = self.attempt(deadline).await;
         }
+        self.stage.set(Stage::Queued);
         match outcome {
             Ok(sample) => {
                 self.check_key_scope(&sample.key_scope).await;
@@ -210,11 +219,13 @@ impl<C: Connector> NodeTask<C> {
     }
 
     async fn attempt(&mut self, deadline: Instant) -> Result<Sample, NodeFailure> {
+        let stage = self.stage.clone();
         let exchange = async {
             let mut session = match self.session.take() {
                 Some(session) => session,
                 None => self.open().await?,
             };
+            self.stage.set(Stage::Reading(session.address()));
             let (identity, address) = (Arc::clone(session.identity()), session.address());
             let sample = tokio::select! {
                 // The pins first: an answer over a revoked key is not used, even if it is there.
@@ -230,7 +241,7 @@ impl<C: Connector> NodeTask<C> {
         // with it the connection.
         let (session, sample) = timeout_at(deadline, exchange)
             .await
-            .unwrap_or(Err(NodeFailure::TimedOut))?;
+            .unwrap_or_else(|_| Err(NodeFailure::TimedOut(stage.get())))?;
         self.session = Some(session);
         Ok(sample)
     }
@@ -247,9 +258,9 @@ impl<C: Connector> NodeTask<C> {
         // Later changes are noticed by whoever uses the session, or end the delay of a failure.
         self.files.pins.mark_unchanged();
         self.files.key.mark_unchanged();
-        let session = timeout(self.timeouts.connect, self.connector.open())
+        let session = timeout(self.timeouts.connect, self.connector.open(&self.stage))
             .await
-            .unwrap_or(Err(NodeFailure::TimedOut))?;
+            .unwrap_or_else(|_| Err(NodeFailure::TimedOut(self.stage.get())))?;
         tracing::debug!(
             "{}: connected, host key {}",
             self.subject(),
@@ -303,7 +314,11 @@ impl<C: Connector> NodeTask<C> {
         };
         let subject = match failure {
             // It has the address already.
-            NodeFailure::Unreachable { .. } => format!("node \"{}\"", self.name),
+            NodeFailure::Unreachable { .. }
+            | NodeFailure::NotSsh { .. }
+            | NodeFailure::TimedOut(
+                Stage::Connecting(_) | Stage::LoggingIn(_) | Stage::Reading(_),
+            ) => format!("node \"{}\"", self.name),
             _ => self.subject(),
         };
         // The protocol's text has no remedy for it: the caller cannot do anything about it.

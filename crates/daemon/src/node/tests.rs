@@ -1,7 +1,7 @@
 //! A node's task with a scripted connection and paused time.
 
 use super::exchange::{KeyScope, Sample};
-use super::failure::{HostKeyFailure, NodeFailure};
+use super::failure::{ConnectError, HostKeyFailure, NodeFailure, SharedStage, Stage};
 use super::handle::NodeHandle;
 use super::host_key::Identity;
 use super::stream::{CONNECT_TIMEOUT, UNACKNOWLEDGED_TIMEOUT};
@@ -86,7 +86,7 @@ impl Connector for Node {
 
     fn check_files(&self) {}
 
-    async fn open(&self) -> Result<Session, NodeFailure> {
+    async fn open(&self, _: &SharedStage) -> Result<Session, NodeFailure> {
         let opens =
             |planned: &Planned| matches!(planned, Planned::NotOpened(_) | Planned::KeyNotAccepted);
         *self.opened.lock().unwrap() += 1;
@@ -282,7 +282,7 @@ async fn fresh_connection_that_breaks_is_a_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_lengthen_the_wait() {
-    let plan = vec![Planned::NotOpened(NodeFailure::TimedOut); 9];
+    let plan = vec![Planned::NotOpened(NodeFailure::TimedOut(Stage::Queued)); 9];
     let fixture = Fixture::new(plan);
     let mut waits = Vec::new();
     for _ in 0..9 {
@@ -348,7 +348,10 @@ async fn refused_key_is_left_alone_for_ten_minutes() {
 async fn exchange_ends_at_its_deadline() {
     let fixture = Fixture::new([Planned::ReadingTakes(SECOND * 99)]);
     let started = Instant::now();
-    assert!(matches!(fixture.read().await, Err(NodeFailure::TimedOut)));
+    assert!(matches!(
+        fixture.read().await,
+        Err(NodeFailure::TimedOut(_))
+    ));
     assert_eq!(started.elapsed(), SECOND * 10);
     // An answer may still be on its way, so the connection is not used again.
     fixture.read().await.unwrap();
@@ -475,12 +478,12 @@ async fn log_names_node_and_address() {
     };
     let unreachable = NodeFailure::Unreachable {
         address: "192.0.2.1:22".parse().unwrap(),
-        reason: "Connection refused".to_owned(),
+        error: ConnectError::Refused,
     };
     let fixture = Fixture::new([
         Planned::NotOpened(refused),
         Planned::NotOpened(unreachable),
-        Planned::NotOpened(NodeFailure::TimedOut),
+        Planned::NotOpened(NodeFailure::TimedOut(Stage::Queued)),
         Planned::Runs(KeyScope::ForcedCommand),
         Planned::Runs(KeyScope::AnyCommand {
             user: "pulse".to_owned(),
@@ -618,7 +621,7 @@ async fn key_warning_outlives_connections() {
     let unknown = || Planned::Runs(KeyScope::Unknown);
     let fixture = Fixture::new([
         any(),
-        Planned::ReadingFails(NodeFailure::TimedOut),
+        Planned::ReadingFails(NodeFailure::TimedOut(Stage::Queued)),
         unknown(),
         any(),
         unknown(),
@@ -650,7 +653,7 @@ async fn other_key_ends_the_key_warning() {
     };
     let fixture = Fixture::new([
         Planned::Runs(scope),
-        Planned::ReadingFails(NodeFailure::TimedOut),
+        Planned::ReadingFails(NodeFailure::TimedOut(Stage::Queued)),
         Planned::Runs(KeyScope::Unknown),
     ]);
     fixture.read().await.unwrap();
@@ -710,13 +713,13 @@ fn history_survives_reloads() {
 
 #[tokio::test(start_paused = true)]
 async fn last_outcome_is_known() {
-    let fixture = Fixture::new([Planned::NotOpened(NodeFailure::TimedOut)]);
+    let fixture = Fixture::new([Planned::NotOpened(NodeFailure::TimedOut(Stage::Queued))]);
     assert!(fixture.handle.last_outcome().is_none());
     assert!(fixture.read().await.is_err());
     let failure = || fixture.handle.last_outcome().unwrap().err().unwrap();
     assert!(matches!(failure(), NodeFailure::Waiting { .. }));
     sleep(fixture.retry_in()).await;
-    assert!(matches!(failure(), NodeFailure::TimedOut));
+    assert!(matches!(failure(), NodeFailure::TimedOut(_)));
     fixture.read().await.unwrap();
     assert!(fixture.handle.last_outcome().unwrap().is_ok());
 }
@@ -733,7 +736,7 @@ async fn last_outcome_survives_new_pins() {
     assert!(matches!(failure, NodeFailure::HostKey(_)), "{failure}");
     // A node that may be tried again at once has not been read since it failed.
     let healed = Fixture::new([
-        Planned::NotOpened(NodeFailure::TimedOut),
+        Planned::NotOpened(NodeFailure::TimedOut(Stage::Queued)),
         Planned::KeyNotAccepted,
     ]);
     healed.pins.send_replace(pinned(""));

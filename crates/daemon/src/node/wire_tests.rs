@@ -2,6 +2,7 @@
 
 use super::connect::Connection;
 use super::exchange::{KeyScope, Sample, Session};
+use super::failure::Stage;
 use super::task::NodeSession;
 use super::{NodeFailure, NodeTaskSettings};
 use crate::testing::{SECOND, name};
@@ -232,7 +233,7 @@ async fn read(session: &mut Session, within: Duration) -> Result<Sample, NodeFai
     // As the task does.
     timeout_at(deadline, session.read(deadline))
         .await
-        .unwrap_or(Err(NodeFailure::TimedOut))
+        .unwrap_or(Err(NodeFailure::TimedOut(Stage::Queued)))
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ fn names(all: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::Stage;
     use crate::testing::{Fixture, SECOND, Step};
     use pulse_core::callers::peer::PeerId;
     use pulse_core::rpc::Retry;
@@ -106,7 +107,7 @@ mod tests {
         let fixture = Fixture::new(&config, |name| Step {
             after: SECOND,
             outcome: if name.as_str().contains('b') {
-                Err(NodeFailure::TimedOut)
+                Err(NodeFailure::TimedOut(Stage::Queued))
             } else {
                 Ok(())
             },

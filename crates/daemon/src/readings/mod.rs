@@ -166,7 +166,7 @@ impl Readings {
                 outcome.unwrap_or(Err(NodeFailure::Removed))
             }
             // The drop of `place` takes this caller out of the queue.
-            (Err(_), WhenLate::GiveUp) => Err(NodeFailure::TimedOut),
+            (Err(_), WhenLate::GiveUp) => Err(handle.late()),
             (Err(_), WhenLate::GoOn) => {
                 place.leave_running();
                 Err(NodeFailure::Pending)

@@ -2,7 +2,7 @@
 
 use super::dispatch::{Reply, answer};
 use super::session::admit_or_refuse;
-use crate::node::{HostKeyFailure, NodeFailure};
+use crate::node::{HostKeyFailure, NodeFailure, Stage};
 use crate::testing::{Fixture, SECOND, Step, peer};
 use pulse_core::callers::capability::Capabilities;
 use pulse_core::callers::peer::Peer;
@@ -437,7 +437,7 @@ async fn health_tells_nodes_and_daemon() {
         after: MS,
         outcome: match node.as_str() {
             "a" => Ok(()),
-            _ => Err(NodeFailure::TimedOut),
+            _ => Err(NodeFailure::TimedOut(Stage::Queued)),
         },
     });
     let line = r#"{"method":"get_health"}"#;
@@ -453,7 +453,8 @@ async fn health_tells_nodes_and_daemon() {
     let read_b = READ_A.replace("\"a\"", "\"b\"");
     fixture.ask(&read_b).await;
     let a = json!({"name": "a", "state": "answering", "age_ms": 7004});
-    let b = json!({"name": "b", "state": "failing", "error": "node \"b\" did not answer in time"});
+    let error = format!("node \"b\" {}", NodeFailure::TimedOut(Stage::Queued));
+    let b = json!({"name": "b", "state": "failing", "error": error});
     // Also while the audit log cannot be written.
     fixture.records.become_unavailable();
     let health = fixture.answer(Capabilities::all(), line).await["data"].take();
@@ -472,7 +473,11 @@ async fn request_has_one_deadline() {
     let fixture = Fixture::new(&config, |_| Step::succeeds_after(SECOND * 60));
     let started = tokio::time::Instant::now();
     let reply = fixture.ask(READ_A).await;
-    assert_eq!(reply["error"], "node \"a\" did not answer in time");
+    let error = reply["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("node \"a\" did not answer in time"),
+        "{error}"
+    );
     assert!(started.elapsed() <= SECOND * 4 + MS * 10);
     let last = fixture.records.lines().pop().unwrap();
     assert_eq!(last, "command.finish failed timeout");

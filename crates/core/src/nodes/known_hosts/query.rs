@@ -60,7 +60,8 @@ impl HostQuery {
     }
 
     /// The name in certificates, never with a port.
-    pub(super) fn name(&self) -> &str {
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.name
     }
 
