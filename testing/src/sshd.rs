@@ -50,6 +50,8 @@ pub struct SshdOptions {
     pub certified_from_to: Option<&'static str>,
     /// Checks the modes of key files, as sshd does by default.
     pub strict_modes: bool,
+    /// A program that execs sshd, like `prlimit`, and its arguments.
+    pub wrapper: &'static [&'static str],
 }
 
 /// A running server; it is killed when dropped, and its sessions with it.
@@ -80,7 +82,7 @@ impl Sshd {
         let file = directory.path().join("sshd_config");
         fs::write(&file, configuration(directory.path(), address, options)).unwrap();
         fs::create_dir(directory.path().join("bin")).unwrap();
-        let child = spawn(&file, &directory.path().join("log"));
+        let child = spawn(&file, &directory.path().join("log"), options.wrapper);
         let mut sshd = Self {
             directory,
             address,
@@ -259,14 +261,21 @@ fn configuration(directory: &Path, address: SocketAddr, options: &SshdOptions) -
     text
 }
 
-fn spawn(file: &Path, log: &Path) -> Child {
+fn spawn(file: &Path, log: &Path, wrapper: &[&str]) -> Child {
     let sshd = programs::find("sshd").expect("a test without sshd is skipped");
     if programs::is_root() {
         // The package's service makes it when it starts.
         fs::create_dir_all("/run/sshd").unwrap();
     }
     // sshd execs itself for each connection, so it requires an absolute path.
-    let mut command = Command::new(&sshd);
+    let mut command = match wrapper.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(programs::find(program).unwrap());
+            command.args(arguments).arg(&sshd);
+            command
+        }
+        None => Command::new(&sshd),
+    };
     command.arg("-D").arg("-f").arg(file).arg("-E").arg(log);
     // Newer servers block a client after refusals, which some tests cause on purpose; older
     // ones refuse the option.

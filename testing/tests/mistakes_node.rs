@@ -2,7 +2,7 @@
 
 use crate::forwarding::machine::{alone, run};
 use pulse_e2e::programs::{Need, find, skipped};
-use pulse_e2e::sim::{Behaviour, Fleet};
+use pulse_e2e::sim::{self, Behaviour, Fleet};
 use pulse_e2e::sshd::{make_key, printing_options};
 use pulse_e2e::{Config, RealNode, SshdOptions, wait};
 use std::fs::{self, Permissions};
@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 
 /// The error of the first reading, which has each of these parts.
@@ -31,7 +32,9 @@ struct Account {
 
 impl Account {
     fn new() -> Self {
-        let name = format!("pulse-t{}", std::process::id());
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pulse-t{}-{number}", std::process::id());
         let keys = tempfile::Builder::new()
             .prefix("pulse-keys-")
             .tempdir_in("/run")
@@ -58,6 +61,10 @@ impl Account {
 
     /// A node that has this user, and whose sshd has its default settings where they count.
     fn node(&self, line: &str) -> RealNode {
+        self.node_under(&[], line)
+    }
+
+    fn node_under(&self, wrapper: &'static [&'static str], line: &str) -> RealNode {
         let config = Config::new().set_ssh("user", &format!("'{}'", self.name));
         let options = SshdOptions {
             lines: vec![
@@ -71,6 +78,7 @@ impl Account {
                 ),
             ],
             strict_modes: true,
+            wrapper,
             ..SshdOptions::default()
         };
         let node = RealNode::start_untrusted(config, &options);
@@ -200,7 +208,7 @@ fn unusable_helper_is_explained() {
         "\u{7f}ELF\u{2}\u{1}\u{1}\0\0\0\0\0",
         0o755,
     );
-    assert_error(&forced(&helper), &["exit code 12", "on the node"]);
+    assert_error(&forced(&helper), &["exit code 126", "its architecture"]);
 
     assert_error(
         &forced("kill -KILL $$"),
@@ -227,6 +235,19 @@ fn nologin_shell_is_named() {
     account.change("usermod --shell /bin/false");
     let node = account.node("");
     assert_error(&node, &["exit code 1", "login shell"]);
+}
+
+/// sshd answers that it does not start the command, and nothing else.
+#[test]
+fn lack_of_processes_is_named() {
+    if skipped(&[Need::Sshd, Need::Root, Need::Program("useradd")]) {
+        return;
+    }
+    let account = Account::new();
+    // Root is exempt; the session's own process is the one.
+    let node = account.node_under(&["prlimit", "--nproc=1"], "");
+    assert_error(&node, &["cannot start a process", "limit of processes"]);
+    wait::until("sshd's log", || node.sshd.count("fork: Resource") > 0);
 }
 
 #[test]
@@ -395,37 +416,45 @@ fn silence_has_its_stage() {
     }
 }
 
-/// A node whose host certificate has this validity (`-V` of ssh-keygen(1)).
-fn certified(validity: &'static str) -> RealNode {
-    let options = SshdOptions {
-        certified_for: Some("pve1"),
-        certified_from_to: Some(validity),
-        ..SshdOptions::default()
-    };
-    let node = RealNode::start_untrusted(Config::new(), &options);
-    let key = node.daemon.home().public_key();
-    node.sshd.authorize(&printing_options(), &key);
-    let authority = node.sshd.public_key("authority");
-    let home = node.daemon.home();
-    home.trust(&format!("@cert-authority * {authority}"));
-    node
-}
-
 #[test]
-fn certificate_names_the_clock() {
-    if skipped(&[Need::Sshd]) {
+fn node_with_ipv6_alone_is_read() {
+    let needs = [
+        Need::Sshd,
+        Need::Root,
+        Need::Optional("ip"),
+        Need::NoUnit("it needs a network of its own"),
+    ];
+    if skipped(&needs) {
         return;
     }
-    for (validity, words) in [
-        ("20990101Z:20991231Z", "host certificate not yet valid"),
-        ("20200101Z:20201231Z", "host certificate expired"),
-    ] {
-        let error = assert_error(&certified(validity), &[words, "clock", "timedatectl"]);
-        let year = &validity[..4];
-        let parts = [
-            format!("from {year}-01-01T00:00:00Z"),
-            format!("to {year}-12-31"),
-        ];
-        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
-    }
+    alone(|| {
+        run("ip", "address add 2001:db8::1/128 dev lo");
+        let directory = tempfile::tempdir().unwrap();
+        let hosts = directory.path().join("hosts");
+        fs::write(&hosts, "2001:db8::1 pve6\nfe80::1%eth0 pve7\n").unwrap();
+        fs::set_permissions(&hosts, Permissions::from_mode(0o644)).unwrap();
+        run("mount", &format!("--bind {} /etc/hosts", hosts.display()));
+        let options = SshdOptions {
+            lines: vec!["ListenAddress [2001:db8::1]:22022".to_owned()],
+            ..SshdOptions::default()
+        };
+        let config = Config::new()
+            .set_ssh("port", "22022")
+            .named_node("pve6")
+            .named_node("pve7")
+            .named_node("[2001:db8::1]");
+        let node = RealNode::start_untrusted(config, &options);
+        let key = node.daemon.home().public_key();
+        node.sshd.authorize(&printing_options(), &key);
+        let host_key = node.sshd.public_key("host_key");
+        for name in ["pve6", "2001:db8::1"] {
+            let line = format!("[{name}]:22022 {host_key}");
+            node.daemon.home().trust(&line);
+            assert!(sim::is_document(&node.daemon.temperature(name).unwrap()));
+        }
+        let error = node.daemon.temperature("pve7").unwrap_err();
+        for part in ["only a link-local address", "in allowed_nodes"] {
+            assert!(error.contains(part), "{part:?} is not in {error}");
+        }
+    });
 }

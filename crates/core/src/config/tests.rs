@@ -100,6 +100,21 @@ fn mistakes_have_places() {
             "\"-x\" is no node name",
         ),
         (
+            "allowed_nodes = [{ name = 'a', address = 'fe80::1%eth0' }]",
+            "line 1, column 42",
+            "an address with a zone is not supported",
+        ),
+        (
+            "allowed_nodes = [{ name = 'a', address = '[2001:db8::1]:22' }]",
+            "line 1, column 42",
+            "write that as \"port = 22\"",
+        ),
+        (
+            "allowed_nodes = [{ name = 'a', address = 'b' }]",
+            "line 1, column 42",
+            "\"b\" is no IP address",
+        ),
+        (
             "allowed_nodes = [\n'a',\n'a']",
             "line 3, column 1",
             "\"a\" is listed twice",

@@ -6,7 +6,7 @@ use super::table::{NodeKeys, PeerKeys};
 use crate::callers::capability::Capability;
 use crate::metrics::host_header::HostName;
 use crate::nodes::address::unreachable;
-use crate::nodes::name::{NodeName, shown};
+use crate::nodes::name::{NameError, NodeName, shown};
 use crate::pin::Pin;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -334,9 +334,13 @@ from_text!(
 pub(super) struct HostAddress(pub(super) IpAddr);
 
 from_text!(HostAddress, "an IP address", |text| {
-    let address = text.parse::<IpAddr>();
-    let address = address.map_err(|_| format!("\"{}\" is no IP address", shown(text)))?;
-    reachable(address).map(Self)
+    let no_address = |why: &str| format!("\"{}\" is no IP address{why}", shown(text));
+    // With brackets too, as a node's name has it.
+    let name = NodeName::parse(text).map_err(|error| match error {
+        NameError::Zone | NameError::Port => no_address(&format!(": {error}")),
+        _ => no_address(""),
+    })?;
+    reachable(name.address().ok_or_else(|| no_address(""))?).map(Self)
 });
 
 /// The address in its canonical family.

@@ -4,9 +4,9 @@
 //! answers and exfiltrate data in queries, and who cannot write `/etc/hosts` cannot
 //! redirect a reading.
 
-use crate::nodes::address;
+use crate::nodes::address::{self, Unreachable};
 use crate::nodes::name::NodeName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// The most addresses kept for one name.
@@ -20,6 +20,8 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 pub struct Hosts {
     /// By name in lower case.
     addresses: HashMap<Box<str>, Vec<IpAddr>>,
+    /// Names with a link-local address, in lower case.
+    link_local: HashSet<Box<str>>,
 }
 
 impl Hosts {
@@ -45,15 +47,21 @@ impl Hosts {
                 continue;
             };
             let mut fields = content.split_ascii_whitespace();
-            let Some(address) = fields.next().and_then(|field| field.parse::<IpAddr>().ok()) else {
+            let written = fields.next().unwrap_or_default();
+            let zoneless = written.split_once('%').map(|(address, _)| address);
+            let Ok(address) = zoneless.unwrap_or(written).parse::<IpAddr>() else {
                 continue;
             };
-            if address::unreachable(address).is_some() {
-                continue;
-            }
+            let problem = address::unreachable(address);
             let address = address.to_canonical();
             // Only node names are looked up, so other names need no memory.
             for name in fields.filter(|name| NodeName::parse(name).is_ok()) {
+                if problem == Some(Unreachable::LinkLocal) {
+                    hosts.link_local.insert(name.to_ascii_lowercase().into());
+                }
+                if problem.is_some() || zoneless.is_some() {
+                    continue;
+                }
                 let known = hosts
                     .addresses
                     .entry(name.to_ascii_lowercase().into())
@@ -64,6 +72,12 @@ impl Hosts {
             }
         }
         hosts
+    }
+
+    /// True if the file gives this name a link-local address.
+    #[must_use]
+    pub fn has_link_local(&self, name: &NodeName) -> bool {
+        self.link_local.contains(name.canonical())
     }
 
     /// The addresses of a node in the order of the file, each once, at most
@@ -102,6 +116,16 @@ mod tests {
         assert_eq!(lookup(text, "pve2"), ["10.0.0.2"]);
         assert_eq!(lookup(text, "pve3"), [""; 0]);
         assert_eq!(lookup(text, "the"), [""; 0]);
+    }
+
+    #[test]
+    fn link_local_names_are_kept() {
+        let hosts = Hosts::parse("fe80::1%eth0 A\nfe80::2 b\n0.0.0.0 c\n2001:db8::1%1 d\n");
+        for (name, expected) in [("a", true), ("b", true), ("c", false), ("d", false)] {
+            let name = NodeName::parse(name).unwrap();
+            assert_eq!(hosts.has_link_local(&name), expected, "{name}");
+            assert!(hosts.lookup(&name).is_empty(), "{name}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The longest host name accepted, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
@@ -86,6 +86,12 @@ pub enum NameError {
     /// Four dotted numbers, or a text in brackets, that is not an address.
     #[error("this looks like an IP address but is none")]
     BadAddress,
+    /// An IPv6 address with a zone, such as `fe80::1%eth0`.
+    #[error("an address with a zone is not supported: use another address of the node")]
+    Zone,
+    /// An address with a port.
+    #[error("it has a port: write that as \"port = 22\", beside the name and the address")]
+    Port,
 }
 
 impl NodeName {
@@ -159,8 +165,12 @@ impl NodeName {
 /// The address, if the text has the form of one.
 fn parse_address(text: &str) -> Result<Option<IpAddr>, NameError> {
     let address = if let Some(inner) = text.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').ok_or(NameError::BadAddress)?;
-        inner.parse().map(IpAddr::V6)
+        // Without its end it has something else behind it, such as a port.
+        inner
+            .strip_suffix(']')
+            .unwrap_or(text)
+            .parse()
+            .map(IpAddr::V6)
     } else if text.contains(':') {
         // No host name has a colon: with one, this is an address or has a port.
         text.parse().map(IpAddr::V6)
@@ -172,7 +182,16 @@ fn parse_address(text: &str) -> Result<Option<IpAddr>, NameError> {
     } else {
         return Ok(None);
     };
-    address.map(Some).map_err(|_| NameError::BadAddress)
+    address.map(Some).map_err(|_| {
+        let zoneless = text.trim_matches(['[', ']']).split_once('%');
+        if zoneless.is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok()) {
+            NameError::Zone
+        } else if text.parse::<SocketAddr>().is_ok() {
+            NameError::Port
+        } else {
+            NameError::BadAddress
+        }
+    })
 }
 
 impl fmt::Display for NodeName {
@@ -305,16 +324,18 @@ mod tests {
             "1.2.3.",
             "[1.2.3.4]",
             "[::1",
-            "[::1]:22",
-            "fe80::1%eth0",
-            "[fe80::1%eth0]",
             "host:22",
-            "1.2.3.4:22",
             "[]",
             "[pve1]",
             "...",
         ] {
             assert!(NodeName::parse(text).is_err(), "{text:?}");
+        }
+        for text in ["fe80::1%eth0", "[fe80::1%eth0]", "fe80::1%2"] {
+            assert_eq!(error(text), NameError::Zone, "{text:?}");
+        }
+        for text in ["[::1]:22", "1.2.3.4:22"] {
+            assert_eq!(error(text), NameError::Port, "{text:?}");
         }
     }
 

@@ -32,8 +32,15 @@ pub(crate) enum NodeFailure {
     #[error("has no address: give one in allowed_nodes, or add the name to /etc/hosts")]
     NoAddress,
     /// The configuration has no address, and `/etc/hosts` cannot be used.
-    #[error("has no address: /etc/hosts {0}")]
+    #[error(
+        "has no address: /etc/hosts {0}; correct that file, or give the address in allowed_nodes"
+    )]
     HostsRefused(String),
+    /// The configuration has no address, and `/etc/hosts` a link-local one alone.
+    #[error(
+        "has only a link-local address in /etc/hosts, which is ambiguous without a zone: give another one there or in allowed_nodes"
+    )]
+    LinkLocal,
     /// `known_hosts` exists and cannot be used, so no host key can be checked.
     #[error("is not connected to, because known_hosts cannot be used: {0}")]
     KnownHosts(Arc<str>),
@@ -199,7 +206,7 @@ impl NodeFailure {
     #[must_use]
     pub(crate) fn reason(&self) -> FailureReason {
         match self {
-            Self::NoAddress => FailureReason::NoAddress,
+            Self::NoAddress | Self::LinkLocal => FailureReason::NoAddress,
             Self::HostsRefused(_) => FailureReason::HostsRefused,
             Self::KnownHosts(_) => FailureReason::KnownHostsUnusable,
             Self::AddressNotPermitted => FailureReason::AddressNotPermitted,
@@ -233,6 +240,7 @@ impl NodeFailure {
         match self {
             // These come before a connection.
             Self::NoAddress
+            | Self::LinkLocal
             | Self::HostsRefused(_)
             | Self::KnownHosts(_)
             | Self::AddressNotPermitted
@@ -257,6 +265,7 @@ impl From<NoAddress> for NodeFailure {
     fn from(error: NoAddress) -> Self {
         match error {
             NoAddress::Unknown => Self::NoAddress,
+            NoAddress::LinkLocal => Self::LinkLocal,
             NoAddress::HostsRefused(reason) => Self::HostsRefused(reason),
             NoAddress::NotPermitted => Self::AddressNotPermitted,
         }

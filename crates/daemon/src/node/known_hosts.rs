@@ -96,6 +96,11 @@ impl KnownHostsFile {
                 }
             }
             Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => FileState::Missing,
+            Err(Refused::Io(error)) if error.kind() == ErrorKind::PermissionDenied => {
+                FileState::Unusable(format!(
+                    "{path}: {error}: the daemon's user must be able to read it, \"chmod 644 {path}\""
+                ))
+            }
             Err(Refused::Io(error)) => FileState::Unusable(format!("{path}: {error}")),
             Err(Refused::Untrusted(untrusted)) => FileState::Unusable(untrusted.to_string()),
         };

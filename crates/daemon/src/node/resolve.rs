@@ -30,6 +30,8 @@ impl EgressGuard for AnyUnicast {
 pub(crate) enum NoAddress {
     /// Neither the configuration nor `/etc/hosts` has one.
     Unknown,
+    /// The configuration has none, and `/etc/hosts` only a link-local one.
+    LinkLocal,
     /// The configuration has none, and `/etc/hosts` cannot be used, for this reason.
     HostsRefused(String),
     /// The egress guard permits none of its addresses.
@@ -62,7 +64,14 @@ impl Resolver {
         let found = match settings.address {
             Some(address) => vec![address],
             // Checked each time: connections are rare, and an edited file takes effect at once.
-            None => HOSTS.read().lookup(node),
+            None => {
+                let hosts = HOSTS.read();
+                let found = hosts.lookup(node);
+                if found.is_empty() && hosts.has_link_local(node) {
+                    return Err(NoAddress::LinkLocal);
+                }
+                found
+            }
         };
         if found.is_empty() {
             // Only a lookup in `/etc/hosts` can find none.
