@@ -73,9 +73,13 @@ fn nodes_are_not_blamed() {
     let daemon = &fleet.daemon;
     // A segment, which the log looks at every few seconds: that needs no descriptor.
     let live = daemon.home().audit_log();
+    let open = daemon.descriptors();
     std::fs::rename(&live, live.with_file_name("audit.log-000000000001")).unwrap();
     daemon.signal(Signal::SIGUSR1);
-    wait::until("a new file", || live.exists());
+    // It opens the directory too, for a moment.
+    wait::until("a new file", || {
+        live.exists() && daemon.descriptors() == open
+    });
     // For the connection and what is opened for a moment, and not for that to the node.
     let mut client = daemon.connect();
     client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
