@@ -37,6 +37,7 @@ mod metrics;
 mod mistakes_node;
 mod names;
 mod no_redundant_rule;
+mod node_clocks;
 mod node_faults;
 mod operations;
 mod ownership;

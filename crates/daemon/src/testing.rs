@@ -60,6 +60,7 @@ pub(crate) fn sample() -> Sample {
         dropped: Dropped::default(),
         sensors: SensorCounts::default(),
         key_scope: KeyScope::ForcedCommand,
+        clock: None,
     }
 }
 

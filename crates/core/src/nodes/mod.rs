@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod backoff;
+pub mod clock;
 pub mod hosts;
 pub mod known_hosts;
 pub mod lookup;

@@ -16,6 +16,8 @@ pub(super) struct NodeDocument {
     /// The values that were left out.
     pub(super) dropped: Dropped,
     pub(super) sensors: SensorCounts,
+    /// The time of the reading by the node's clock, in seconds since 1970, if the helper gave one.
+    pub(super) collected_at: Option<u64>,
 }
 
 /// Sensors that a document does not have as usual, for metrics.
@@ -58,6 +60,7 @@ pub(super) fn read(stdout: &[u8], history: &Mutex<History>) -> Result<NodeDocume
         json: to_raw_value(&document).map_err(|e| NodeFailure::NoDocument(e.to_string()))?,
         dropped: reading.dropped,
         sensors: SensorCounts::of(&document.state),
+        collected_at: document.collected_seconds(),
     })
 }
 

@@ -13,9 +13,10 @@ use super::connect::Connection;
 use super::document::{self, NodeDocument, SensorCounts, SharedHistory};
 use super::ending::Ending;
 use super::failure::{CommandEnd, CommandFault, NodeFailure, harmless, said};
-use super::host_key::Identity;
+use super::host_key::{Identity, unix_seconds};
 use super::task::NodeSession;
 use pulse_core::event::Exchange;
+use pulse_core::nodes::clock::NodeClock;
 use pulse_sensors::command::{FORCED_COMMAND_CHECK, NOT_FOUND, NodeCommand};
 use pulse_sensors::document::Dropped;
 use pulse_sensors::output::{CommandOutput, OutputBuffer, is_greeting};
@@ -44,6 +45,8 @@ pub(crate) struct Sample {
     pub sensors: SensorCounts,
     /// The commands that the node runs for our key.
     pub key_scope: KeyScope,
+    /// The node's clock, if the helper gave its time.
+    pub clock: Option<NodeClock>,
 }
 
 /// The commands that a node runs for the daemon's key.
@@ -300,6 +303,7 @@ impl Session {
             json,
             dropped,
             sensors,
+            collected_at,
         } = document::read(stdout, &self.history)?;
         Ok(Sample {
             json,
@@ -316,6 +320,10 @@ impl Session {
             dropped,
             sensors,
             key_scope: self.key_scope.clone(),
+            clock: collected_at.map(|node| NodeClock {
+                node,
+                here: unix_seconds(),
+            }),
         })
     }
 }

@@ -5,6 +5,7 @@
 
 use super::exchange::{KeyScope, Sample};
 use super::failure::{NodeFailure, SharedStage, no_forced_command};
+use pulse_core::nodes::clock::NodeClock;
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::rpc::Retry;
 use russh::keys::PrivateKey;
@@ -29,6 +30,8 @@ pub(crate) struct NodeStatus {
     /// The commands that the node runs for our key, as it was found last. It outlives samples and
     /// connections, as not every one of them finds it out.
     pub(crate) key_scope: KeyScope,
+    /// The node's clock of the last sample, if it is wrong.
+    pub(crate) wrong_clock: Option<NodeClock>,
 }
 
 /// The time for which a node is left alone after a failure.
@@ -168,6 +171,12 @@ impl NodeHandle {
             KeyScope::AnyCommand { user } => Some(no_forced_command(user)),
             KeyScope::Unknown | KeyScope::ForcedCommand => None,
         }
+    }
+
+    /// The sentence about a clock that differs from this host's. It follows the node's name.
+    pub(crate) fn clock_warning(&self) -> Option<String> {
+        let status = self.status.borrow();
+        status.wrong_clock.map(|clock| clock.to_string())
     }
 
     /// The failure of a caller whose deadline has passed: it names the stage of the reading.

@@ -94,9 +94,7 @@ impl Identity {
         let Some(certificate) = &self.certificate else {
             return self.judge_key(known_hosts);
         };
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |t| t.as_secs());
+        let now = unix_seconds();
         let facts = CertificateFacts {
             key_blob: &self.key,
             ca_blob: &certificate.authority,
@@ -186,6 +184,12 @@ impl Certified {
             critical_options: !certificate.critical_options().is_empty(),
         })
     }
+}
+
+/// The time of this host's clock, in seconds since 1970; 0 for an earlier one.
+pub(super) fn unix_seconds() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |time| time.as_secs())
 }
 
 fn wire_format(key: &PublicKey) -> Result<Vec<u8>, NodeFailure> {

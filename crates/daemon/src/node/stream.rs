@@ -44,9 +44,15 @@ const HANDSHAKE_BYTES: usize = 128 * 1024;
 pub(super) struct ConnectionGuard(Arc<Shared>);
 
 impl ConnectionGuard {
-    /// Leaves acknowledgements to the kernel, after the handshake.
+    /// Leaves acknowledgements to the kernel, after the handshake, and forgets the opening.
     pub(super) fn established(&self) {
         self.0.established.store(true, Ordering::Relaxed);
+        let mut opening = self
+            .0
+            .opening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *opening = Vec::new();
     }
 
     /// Allows the node to send so many bytes from now on.

@@ -14,6 +14,7 @@ use crate::observe::recorder::Recorder;
 use pulse_core::config::Timeouts;
 use pulse_core::event::Event;
 use pulse_core::nodes::backoff::{Backoff, FailureKind, Penalties};
+use pulse_core::nodes::clock::NodeClock;
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::nodes::name::NodeName;
 use russh::keys::PrivateKey;
@@ -180,6 +181,7 @@ impl<C: Connector> NodeTask<C> {
         match outcome {
             Ok(sample) => {
                 self.check_key_scope(&sample.key_scope).await;
+                self.check_clock(sample.clock);
                 Ok(self.succeeded(sample))
             }
             Err(failure) => Err(self.failed(failure)),
@@ -216,6 +218,25 @@ impl<C: Connector> NodeTask<C> {
         };
         // The node is read all the same; the recorder logs that the record has failed.
         let _ = self.recorder.record(&event).await;
+    }
+
+    /// Warns when the node's clock and this host's differ, once until they agree.
+    fn check_clock(&self, found: Option<NodeClock>) {
+        let was_wrong = self.status.borrow().wrong_clock.is_some();
+        let wrong = found.filter(|clock| clock.is_wrong(was_wrong));
+        self.status.send_if_modified(|status| {
+            status.wrong_clock = wrong;
+            // Nobody waits for it.
+            false
+        });
+        match (wrong, was_wrong) {
+            (Some(clock), false) => tracing::warn!("{} {clock}", self.subject()),
+            (None, true) => tracing::info!(
+                "{} has a clock that agrees with this host's again",
+                self.subject()
+            ),
+            _ => {}
+        }
     }
 
     async fn attempt(&mut self, deadline: Instant) -> Result<Sample, NodeFailure> {

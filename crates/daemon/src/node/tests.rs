@@ -9,6 +9,7 @@ use super::task::{Connector, LocalFiles, NodeSession, NodeTask};
 use super::{NodeStarter, NodeTaskSettings, Nodes, SharedHistory};
 use crate::testing::{CapturedLog, Records, SECOND, name, sample};
 use pulse_core::config::{Config, Timeouts};
+use pulse_core::nodes::clock::NodeClock;
 use pulse_core::nodes::hosts::Hosts;
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
@@ -51,6 +52,8 @@ enum Planned {
     Closes,
     /// The node runs these commands for our key, and is read.
     Runs(KeyScope),
+    /// The node is so many seconds ahead, and is read.
+    IsAhead(u64),
 }
 
 /// The node at the other end.
@@ -141,6 +144,15 @@ impl NodeSession for Session {
             Some(Planned::Runs(key_scope)) => {
                 return Ok(Sample {
                     key_scope,
+                    ..sample()
+                });
+            }
+            Some(Planned::IsAhead(seconds)) => {
+                return Ok(Sample {
+                    clock: Some(NodeClock {
+                        node: 1_000_000 + seconds,
+                        here: 1_000_000,
+                    }),
                     ..sample()
                 });
             }
@@ -350,7 +362,7 @@ async fn exchange_ends_at_its_deadline() {
     let started = Instant::now();
     assert!(matches!(
         fixture.read().await,
-        Err(NodeFailure::TimedOut(_))
+        Err(NodeFailure::TimedOut(Stage::Reading(_)))
     ));
     assert_eq!(started.elapsed(), SECOND * 10);
     // An answer may still be on its way, so the connection is not used again.
@@ -608,6 +620,40 @@ async fn missing_forced_command_is_on_record() {
     assert!(fixture.handle.key_warning().is_some());
     fixture.read().await.unwrap();
     assert_eq!(fixture.handle.key_warning(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_clock_is_warned_of_once() {
+    let log = CapturedLog::start();
+    let offsets = [0, 3600, 3601, 55, 0, 90];
+    let fixture = Fixture::new(offsets.map(Planned::IsAhead));
+    let warned = || {
+        let lines = log.lines();
+        let warnings = lines.iter().filter(|line| line.contains("ahead of"));
+        warnings.count()
+    };
+    let mut found = Vec::new();
+    for _ in offsets {
+        fixture.read().await.unwrap();
+        found.push((warned(), fixture.handle.clock_warning().is_some()));
+    }
+    let expected = [
+        (0, false),
+        (1, true),
+        (1, true),
+        (1, true),
+        (1, false),
+        (2, true),
+    ];
+    assert_eq!(found, expected);
+    // A document without the time says nothing of the clock.
+    fixture.read().await.unwrap();
+    assert_eq!(fixture.handle.clock_warning(), None);
+    let lines = log.lines();
+    assert!(
+        lines.iter().any(|line| line.contains("agrees")),
+        "{lines:?}"
+    );
 }
 
 /// The warning stays as long as its cause is not known to be gone.

@@ -55,6 +55,8 @@ struct Node {
     has_refused: Arc<AtomicBool>,
     check: Arc<Mutex<Check>>,
     checks: Arc<Mutex<u32>>,
+    /// It answers each command that it does not start it, as sshd does without a process for it.
+    starts_nothing: bool,
 }
 
 impl Node {
@@ -64,6 +66,7 @@ impl Node {
             has_refused: Arc::default(),
             check: Arc::new(Mutex::new(check)),
             checks: Arc::default(),
+            starts_nothing: false,
         }
     }
 
@@ -109,6 +112,9 @@ impl Handler for Node {
         command: &[u8],
         ssh: &mut server::Session,
     ) -> Result<(), russh::Error> {
+        if self.starts_nothing {
+            return ssh.channel_failure(channel);
+        }
         let mut answer = Check::Ends(DOCUMENT, 0);
         if command == FORCED_COMMAND_CHECK.as_bytes() {
             *self.checks.lock().unwrap() += 1;
@@ -280,6 +286,20 @@ async fn hung_check_is_not_repeated() {
         tokio::time::resume();
     }
     assert_eq!(node.checks(), 1);
+}
+
+#[tokio::test]
+async fn refused_command_is_no_silence() {
+    let node = Node {
+        starts_nothing: true,
+        ..Node::new(Check::Hangs)
+    };
+    let outcome = read(&mut session(&node, false).await, SECOND * 5).await;
+    let failure = outcome.err().unwrap();
+    assert!(
+        matches!(failure, NodeFailure::NotStarted { .. }),
+        "{failure}"
+    );
 }
 
 async fn login_failure(login_outcome: Login) -> NodeFailure {

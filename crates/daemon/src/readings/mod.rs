@@ -225,6 +225,7 @@ impl Readings {
                     .dropped(&node, sample.dropped.implausible + sample.dropped.malformed);
                 self.publish(&node, |metrics| {
                     metrics.sensors(&node, sample.sensors);
+                    metrics.clock(&node, sample.clock);
                     if sample.key_scope != KeyScope::Unknown {
                         let is_missing = sample.key_scope != KeyScope::ForcedCommand;
                         metrics.forced_command_missing(&node, is_missing);

@@ -41,7 +41,7 @@ pub(super) struct NodeHealth {
     /// The reason for any state but `Answering`, with its remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-    /// A fault of a node that is read all the same, with its remedy.
+    /// Faults of a node that is read all the same, with their remedies.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -96,10 +96,15 @@ impl HealthReport {
     pub(super) fn of(daemon: &Daemon, is_administrator: bool) -> Self {
         let settings = daemon.readings.settings();
         let node = |(name, handle): (&NodeName, &NodeHandle)| {
-            let mut health = NodeHealth::of(name, handle);
             // Only administrators are told on which nodes the daemon's key is a shell.
-            health.warning = health.warning.filter(|_| is_administrator);
-            health
+            let key = handle.key_warning().filter(|_| is_administrator);
+            let warnings = [key, handle.clock_warning()];
+            let warnings: Vec<_> = warnings.into_iter().flatten().collect();
+            NodeHealth {
+                warning: (!warnings.is_empty())
+                    .then(|| format!("node \"{name}\" {}", warnings.join("; it also "))),
+                ..NodeHealth::of(name, handle)
+            }
         };
         Self {
             nodes: settings.nodes.all().map(node).collect(),
@@ -113,7 +118,7 @@ impl HealthReport {
 }
 
 impl NodeHealth {
-    /// The state of this node.
+    /// The state of this node, without warnings.
     pub(super) fn of(name: &NodeName, handle: &NodeHandle) -> Self {
         const REMEDY: &str = "request its temperature";
         let (state, problem) = match handle.last_outcome() {
@@ -142,9 +147,7 @@ impl NodeHealth {
             state,
             age_ms: last.and_then(|sample| u64::try_from(sample.taken.elapsed().as_millis()).ok()),
             error: problem.map(|problem| format!("node \"{name}\" {problem}")),
-            warning: handle
-                .key_warning()
-                .map(|warning| format!("node \"{name}\" {warning}")),
+            warning: None,
         }
     }
 }

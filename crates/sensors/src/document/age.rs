@@ -41,8 +41,15 @@ impl Document {
     /// gives the time of its document too, by the same clock.
     #[must_use]
     pub fn disk_age(&self, disk: &Disk) -> Option<u64> {
-        let now = self.helper.as_ref().and(self.collected_at.as_deref())?;
-        Some(seconds(now)?.saturating_sub(seconds(disk.last_updated.as_deref()?)?))
+        let now = self.collected_seconds()?;
+        Some(now.saturating_sub(seconds(disk.last_updated.as_deref()?)?))
+    }
+
+    /// The time of the reading by the node's clock, in seconds since 1970; `None` for a document
+    /// that is not the helper's. A wrapper may print one that it kept.
+    #[must_use]
+    pub fn collected_seconds(&self) -> Option<u64> {
+        seconds(self.helper.as_ref().and(self.collected_at.as_deref())?)
     }
 }
 

@@ -19,6 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use pulse_core::callers::peer::PeerId;
+use pulse_core::nodes::clock::NodeClock;
 use pulse_core::nodes::name::NodeName;
 use pulse_forward::Forwarder;
 use pulse_sensors::document::Answering;
@@ -62,6 +63,7 @@ pub(crate) struct Metrics {
     sensor_chips: Family<StateLabels, Gauge>,
     forced_command_missing: Family<NodeLabel, Gauge>,
     node_failing: Family<NodeLabel, Gauge>,
+    clock_offset: Family<NodeLabel, Gauge>,
     peers: Mutex<HashSet<PeerId>>,
     /// Connections over their user's accept budget.
     pub closed_unread: Counter,
@@ -98,6 +100,7 @@ impl Metrics {
             sensor_chips: Family::default(),
             forced_command_missing: Family::default(),
             node_failing: Family::default(),
+            clock_offset: Family::default(),
             peers: Mutex::default(),
             closed_unread: Counter::default(),
             queue_depth: Gauge::default(),
@@ -233,6 +236,11 @@ impl Metrics {
             "Whether the node's last reading failed",
             self.node_failing.clone(),
         );
+        r.register(
+            "node_clock_offset_seconds",
+            "Seconds by which the node's clock is ahead of this host's, in the helper's last reading",
+            self.clock_offset.clone(),
+        );
     }
 
     /// A request has its outcome.
@@ -302,10 +310,22 @@ impl Metrics {
             .set(i64::from(is_failing));
     }
 
+    /// A reading had the time of the node's clock, or none.
+    pub(crate) fn clock(&self, node: &NodeName, clock: Option<NodeClock>) {
+        match clock {
+            Some(clock) => {
+                let offset = clock.offset();
+                self.clock_offset.get_or_create(&label(node)).set(offset);
+            }
+            None => drop(self.clock_offset.remove(&label(node))),
+        }
+    }
+
     /// A node is no longer listed under this name: what was true in its last reading is not now.
     pub(crate) fn forget_node(&self, node: &NodeName) {
         self.forced_command_missing.remove(&label(node));
         self.node_failing.remove(&label(node));
+        self.clock_offset.remove(&label(node));
         self.omitted_sensors.remove(&label(node));
         for answering in Answering::ALL {
             self.sensor_chips.remove(&StateLabels::of(node, answering));

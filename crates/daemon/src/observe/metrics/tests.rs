@@ -23,6 +23,13 @@ fn names_are_those_of_the_contract() {
     );
     metrics.forced_command_missing(&node, true);
     metrics.node_failing(&node, true);
+    metrics.clock(
+        &node,
+        Some(NodeClock {
+            node: 10,
+            here: 100,
+        }),
+    );
     metrics.refused("rate", &PeerId::Uid(1));
     metrics.penalised("invalid_request", &PeerId::Uid(1));
     metrics.node_refused("node_not_allowlisted");
@@ -50,6 +57,7 @@ fn names_are_those_of_the_contract() {
         "pulse_proxy_sensor_chips{node=\"pve1\",state=\"unreadable\"} 1",
         "pulse_proxy_forced_command_missing{node=\"pve1\"} 1",
         "pulse_proxy_node_failing{node=\"pve1\"} 1",
+        "pulse_proxy_node_clock_offset_seconds{node=\"pve1\"} -90",
         "pulse_proxy_build_info{version=",
         "pulse_proxy_audit_available 1",
         "pulse_proxy_audit_refused_total 0",
