@@ -69,7 +69,7 @@ fn check_error(error: &RpcError) {
     );
     assert!(!text.contains("rate limit"), "only the limiter says so");
     // Pulse parses one JSON value up to the newline.
-    let mut json = response_line::<()>(ID.to_owned(), Err(error));
+    let mut json = response_line::<()>(ID.to_owned(), Err(error), error.detail());
     assert!(json.pop() == Some(b'\n') && !json.contains(&b'\n'));
     let value: serde_json::Value = serde_json::from_slice(&json).expect("a reply is JSON");
     assert_eq!(value["error"], text);

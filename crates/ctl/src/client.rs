@@ -127,6 +127,10 @@ pub(crate) struct Refusal {
     pub(crate) error: String,
     /// The time after which the limiter lets the caller ask again.
     pub(crate) retry_in: Option<Duration>,
+    /// The cause that the text leaves out.
+    pub(crate) detail: Option<String>,
+    /// The control socket, if it was asked for and its file does not exist.
+    pub(crate) no_control: Option<PathBuf>,
 }
 
 impl Refusal {
@@ -156,10 +160,7 @@ impl CommandError for DaemonError {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         let remedy = match self {
             Self::Connect { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => {
-                    "is pulse-sensor-proxy running? Start it (systemctl start \
-                     pulse-sensor-proxy), or name its socket with --socket"
-                }
+                io::ErrorKind::NotFound => return Some(without_socket(running_daemon())),
                 io::ErrorKind::ConnectionRefused => {
                     "the daemon that made this socket has ended: start it (systemctl start \
                      pulse-sensor-proxy)"
@@ -196,11 +197,38 @@ pub(crate) const NOT_FORWARDING_REMEDY: &str = "name a collector below [forward]
 pub(crate) const RATE_LIMITED: &str = "rate limit exceeded";
 
 /// The kind of a daemon's error, and what to do about it.
-fn refusal(Refusal { error, retry_in }: &Refusal) -> (ErrorCode, Option<Cow<'static, str>>) {
+fn refusal(
+    Refusal {
+        error,
+        retry_in,
+        detail,
+        no_control,
+    }: &Refusal,
+) -> (ErrorCode, Option<Cow<'static, str>>) {
     // The protocol has no codes: its texts are fixed, and Pulse sorts errors by them too
     // (docs/protocol.md).
     let named = error.strip_prefix("node \"");
     let refusal = named.and_then(|rest| rest.split_once("\" not read: "));
+    if let Some(control) = no_control
+        && matches!(
+            error.as_str(),
+            "unauthorized" | "method requires admin capability"
+        )
+    {
+        // Only who may enter its directory learns that it is missing: root, who would be told to
+        // ask over this very socket.
+        return (
+            ErrorCode::PermissionDenied,
+            Some(
+                format!(
+                    "the control socket {} does not exist; the daemon makes it when it starts: run \
+                     `systemctl restart pulse-sensor-proxy`",
+                    control.display()
+                )
+                .into(),
+            ),
+        );
+    }
     // A refusal of a request for one node has the node's name before it.
     let (code, remedy) = match refusal.map_or(error.as_str(), |(_, refusal)| refusal) {
         "unauthorized" => (
@@ -250,7 +278,11 @@ fn refusal(Refusal { error, retry_in }: &Refusal) -> (ErrorCode, Option<Cow<'sta
                 format!("there are {known}; an older daemon has fewer").into(),
             )
         }
-        "audit log unavailable" => (ErrorCode::DaemonRefused, "its log says why".into()),
+        "audit log unavailable" => (
+            ErrorCode::DaemonRefused,
+            // With its own remedy.
+            detail.clone().map_or("its log says why".into(), Cow::Owned),
+        ),
         "the audit log has no loss to accept" => (
             ErrorCode::DaemonRefused,
             "if it refuses requests, its log says why".into(),
@@ -270,6 +302,40 @@ pub(crate) fn milliseconds(value: &RawValue) -> Option<Duration> {
 /// Whole seconds, rounded up: who waits so long is not refused again.
 pub(crate) fn seconds_up(time: Duration) -> String {
     format!("{} s", time.as_millis().div_ceil(1000))
+}
+
+/// The remedy for a socket that has no file, given the daemon that runs.
+fn without_socket(running: Option<u32>) -> Cow<'static, str> {
+    match running {
+        // A daemon that has lost its socket listens on, and nobody can reach it.
+        Some(process) => format!(
+            "pulse-sensor-proxy runs (process {process}), so its socket is elsewhere (name it with \
+             --socket) or its file was removed: then run `systemctl stop \
+             pulse-sensor-proxy.service`, `systemctl restart pulse-sensor-proxy.socket` and \
+             `systemctl start pulse-sensor-proxy.service`"
+        )
+        .into(),
+        None => "is pulse-sensor-proxy running? No such process is visible: start it (systemctl \
+                 start pulse-sensor-proxy), or name its socket with --socket"
+            .into(),
+    }
+}
+
+/// A process of the daemon, if this user can see one.
+fn running_daemon() -> Option<u32> {
+    // The kernel keeps 15 bytes of a program's name (proc(5), comm).
+    const NAME: &[u8] = b"pulse-sensor-pr\n";
+    // As many processes as a kernel has by default; more are not looked at.
+    const MAX_PROCESSES: usize = 32_768;
+    let entries = std::fs::read_dir("/proc").ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut ids = names
+        .filter_map(|name| name.parse::<u32>().ok())
+        .take(MAX_PROCESSES);
+    ids.find(|id| {
+        let file = PathBuf::from(format!("/proc/{id}/comm"));
+        pulse_files::read(&file, NAME.len()).is_ok_and(|name| name == NAME)
+    })
 }
 
 /// This process's user, as allowed_peers names it.
@@ -292,22 +358,45 @@ struct Sockets {
 
 impl Sockets {
     /// Connects to the first that can be opened.
-    async fn connect(&self) -> Result<(UnixStream, &Path), DaemonError> {
+    async fn connect(&self) -> Result<Connected<'_>, DaemonError> {
         // An error of the control socket is not reported: most users cannot open it, and that of
         // the callers' socket has the remedy for them.
-        if let Some(control) = &self.control
-            && let Ok(stream) = UnixStream::connect(control).await
-        {
-            return Ok((stream, control));
+        let mut no_control = None;
+        if let Some(control) = &self.control {
+            match UnixStream::connect(control).await {
+                Ok(stream) => {
+                    return Ok(Connected {
+                        stream,
+                        socket: control,
+                        no_control,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    no_control = Some(control.as_path());
+                }
+                Err(_) => {}
+            }
         }
         match UnixStream::connect(&self.callers).await {
-            Ok(stream) => Ok((stream, &self.callers)),
+            Ok(stream) => Ok(Connected {
+                stream,
+                socket: &self.callers,
+                no_control,
+            }),
             Err(source) => Err(DaemonError::Connect {
                 socket: self.callers.clone(),
                 source,
             }),
         }
     }
+}
+
+/// A connection to the daemon.
+struct Connected<'a> {
+    stream: UnixStream,
+    socket: &'a Path,
+    /// The control socket, if its file does not exist.
+    no_control: Option<&'a Path>,
 }
 
 /// A client of one daemon.
@@ -372,17 +461,29 @@ impl Client {
         // One deadline for the whole exchange: a daemon that sends byte by byte would extend a
         // deadline of each read.
         let answer = timeout(self.timeout, self.exchange(line.as_bytes())).await;
-        let (answer, socket) = answer.unwrap_or_else(|_| {
+        let (answer, socket, no_control) = answer.unwrap_or_else(|_| {
             Err(DaemonError::Timeout {
                 socket: self.sockets.callers.clone(),
                 timeout: self.timeout,
             })
         })?;
-        Response::parse(&answer, socket).ok_or_else(|| DaemonError::NotAResponse(socket.to_owned()))
+        let mut response = Response::parse(&answer, socket)
+            .ok_or_else(|| DaemonError::NotAResponse(socket.to_owned()))?;
+        if let Err(refusal) = &mut response.outcome {
+            refusal.no_control = no_control.map(Path::to_owned);
+        }
+        Ok(response)
     }
 
-    async fn exchange(&self, request: &[u8]) -> Result<(Vec<u8>, &Path), DaemonError> {
-        let (mut stream, socket) = self.sockets.connect().await?;
+    async fn exchange(
+        &self,
+        request: &[u8],
+    ) -> Result<(Vec<u8>, &Path, Option<&Path>), DaemonError> {
+        let Connected {
+            mut stream,
+            socket,
+            no_control,
+        } = self.sockets.connect().await?;
         let sent = stream.write_all(request).await;
         let mut answer = Vec::new();
         // The options can name the socket of any program, so the length of the response is bounded.
@@ -393,7 +494,7 @@ impl Client {
         // A daemon that refuses a caller may close the connection before it reads the request:
         // then sending fails, and the response has the reason.
         match received.and(sent) {
-            _ if !answer.is_empty() => Ok((answer, socket)),
+            _ if !answer.is_empty() => Ok((answer, socket, no_control)),
             Ok(()) => Err(DaemonError::NoAnswer(socket.to_owned())),
             Err(source) => Err(DaemonError::Broken {
                 socket: socket.to_owned(),
@@ -418,6 +519,11 @@ impl Response {
             Err(Refusal {
                 error: serde_json::from_str(error).ok()?,
                 retry_in: retry_in.and_then(|ms| milliseconds(ms)),
+                // An older daemon has none.
+                detail: members
+                    .get("detail")
+                    .and_then(|detail| serde_json::from_str(detail.get()).ok()),
+                no_control: None,
             })
         };
         Some(Self {
@@ -457,6 +563,8 @@ mod tests {
             let refused = DaemonError::Refused(Refusal {
                 error: error.to_owned(),
                 retry_in: None,
+                detail: None,
+                no_control: None,
             });
             let remedy = refused.remedy().unwrap();
             assert!(remedy.contains(part), "{remedy}");
@@ -465,11 +573,56 @@ mod tests {
     }
 
     #[test]
+    fn missing_socket_names_the_daemon() {
+        let gone = without_socket(Some(42));
+        for part in [
+            "runs (process 42)",
+            "pulse-sensor-proxy.socket`",
+            "--socket",
+        ] {
+            assert!(gone.contains(part), "{gone}");
+        }
+        let ended = without_socket(None);
+        assert!(
+            ended.contains("systemctl start pulse-sensor-proxy"),
+            "{ended}"
+        );
+    }
+
+    #[test]
+    fn root_learns_of_a_missing_control_socket() {
+        let refused = |no_control: Option<&str>| {
+            let refused = DaemonError::Refused(Refusal {
+                error: "unauthorized".to_owned(),
+                retry_in: None,
+                detail: None,
+                no_control: no_control.map(PathBuf::from),
+            });
+            refused.remedy().unwrap().into_owned()
+        };
+        assert!(refused(Some("/run/c.sock")).contains("/run/c.sock does not exist"));
+        assert!(refused(None).contains("allowed_peers"));
+    }
+
+    #[test]
     fn limiters_refusal_says_when() {
         let line = r#"{"success":false,"error":"rate limit exceeded","retry_in_ms":2001}"#;
         let refusal = Response::parse(line.as_bytes(), Path::new("s")).unwrap();
         let refused = DaemonError::Refused(refusal.outcome.unwrap_err());
         assert!(refused.remedy().unwrap().contains("possible in 3 s"));
+    }
+
+    #[test]
+    fn unavailable_log_has_its_cause() {
+        let remedy = |detail: &str| {
+            let line = format!(r#"{{"success":false,"error":"audit log unavailable"{detail}}}"#);
+            let refusal = Response::parse(line.as_bytes(), Path::new("s")).unwrap();
+            let refused = DaemonError::Refused(refusal.outcome.unwrap_err());
+            refused.remedy().unwrap().into_owned()
+        };
+        let full = "cannot write the audit log: No space left on device: free space";
+        assert_eq!(remedy(&format!(r#","detail":"{full}""#)), full);
+        assert_eq!(remedy(""), "its log says why");
     }
 
     fn outcome(line: &str) -> Option<Result<String, String>> {

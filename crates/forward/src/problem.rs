@@ -4,6 +4,7 @@
 //! file to look at, and only causes that this error can have.
 
 use pulse_core::nodes::backoff::FailureKind;
+use pulse_files::Exhaustion;
 use pulse_relp::connection::{ConnectionError, Step};
 use pulse_relp::identity::IdentityError;
 use pulse_relp::session::SessionError;
@@ -20,7 +21,10 @@ const NO_TLS: &str =
     "what listens on this port does not speak TLS: is it the collector's TLS port?";
 const NO_COMMON_TLS: &str =
     "the two sides have no TLS version or algorithm in common: the collector needs TLS 1.2 or 1.3";
-const EXHAUSTED: &str = "the daemon is out of file descriptors or memory: raise LimitNOFILE= of its service; it tries again by itself";
+const OUT_OF_DESCRIPTORS: &str =
+    "raise LimitNOFILE= of the daemon's service; it tries again by itself";
+const HOST_OUT_OF_DESCRIPTORS: &str = "this host has too many open files: raise the sysctl fs.file-max, or stop what has so many open; the daemon tries again by itself";
+const OUT_OF_MEMORY: &str = "free memory on this host, or raise MemoryMax= of the daemon's service; it tries again by itself";
 const OTHER_PROTOCOL: &str =
     "does the collector speak this `protocol` on this port? RELP and syslog have a port each";
 
@@ -83,8 +87,11 @@ impl Problem {
     /// The remedy, as a sentence.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
-        if self.is_exhaustion() {
-            return EXHAUSTED;
+        match self.exhaustion() {
+            Some(Exhaustion::Process) => return OUT_OF_DESCRIPTORS,
+            Some(Exhaustion::System) => return HOST_OUT_OF_DESCRIPTORS,
+            Some(Exhaustion::Memory) => return OUT_OF_MEMORY,
+            None => {}
         }
         match self {
             Self::Identity(error) => match error {
@@ -116,18 +123,17 @@ impl Problem {
 }
 
 impl Problem {
-    /// True if the daemon has no descriptor or memory left, which no collector can change.
-    fn is_exhaustion(&self) -> bool {
+    /// The resource of this host that has run out, which no collector can change.
+    fn exhaustion(&self) -> Option<Exhaustion> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<io::Error>()
-                && pulse_files::is_exhausted(error)
-            {
-                return true;
+            let exhaustion = error.downcast_ref::<io::Error>().and_then(Exhaustion::of);
+            if exhaustion.is_some() {
+                return exhaustion;
             }
             cause = error.source();
         }
-        false
+        None
     }
 }
 
@@ -358,14 +364,21 @@ mod tests {
 
     #[test]
     fn exhaustion_blames_nobody_else() {
-        let exhausted = || io::Error::from_raw_os_error(nix::errno::Errno::EMFILE as i32);
-        assert_is(ConnectionError::Connect(exhausted()), "tcp", "LimitNOFILE=");
-        assert_is(exhausted(), "records", "LimitNOFILE=");
-        let unreadable = IdentityError::Unreadable {
-            path: PathBuf::from("/c/ca.pem"),
-            source: exhausted(),
-        };
-        assert_is(unreadable, "certificates", "LimitNOFILE=");
+        use nix::errno::Errno;
+        for (errno, remedy) in [
+            (Errno::EMFILE, "LimitNOFILE="),
+            (Errno::ENFILE, "fs.file-max"),
+            (Errno::ENOMEM, "MemoryMax="),
+        ] {
+            let exhausted = || io::Error::from_raw_os_error(errno as i32);
+            assert_is(ConnectionError::Connect(exhausted()), "tcp", remedy);
+            assert_is(exhausted(), "records", remedy);
+            let unreadable = IdentityError::Unreadable {
+                path: PathBuf::from("/c/ca.pem"),
+                source: exhausted(),
+            };
+            assert_is(unreadable, "certificates", remedy);
+        }
     }
 
     #[test]

@@ -118,6 +118,12 @@ pub enum ServiceRefusal {
     /// The daemon has no file descriptor left to find out who the caller is.
     #[error("out of file descriptors")]
     OutOfDescriptors,
+    /// The host has none left, in any process.
+    #[error("the host is out of file descriptors")]
+    HostOutOfDescriptors,
+    /// The kernel has no memory for what finds out who the caller is.
+    #[error("out of memory")]
+    OutOfMemory,
 }
 
 impl ServiceRefusal {
@@ -126,6 +132,8 @@ impl ServiceRefusal {
             Self::RateLimited { .. } => "rate_limited",
             Self::RecorderUnavailable => "recorder_unavailable",
             Self::OutOfDescriptors => FailureReason::OutOfDescriptors.as_str(),
+            Self::HostOutOfDescriptors => "host_out_of_descriptors",
+            Self::OutOfMemory => "out_of_memory",
         }
     }
 }
@@ -238,14 +246,31 @@ impl RpcError {
     /// The time after which the caller may ask again, if the limiter refused.
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
+        match self.refusal()? {
+            ServiceRefusal::RateLimited { retry_in } => retry_in,
+            ServiceRefusal::RecorderUnavailable
+            | ServiceRefusal::OutOfDescriptors
+            | ServiceRefusal::HostOutOfDescriptors
+            | ServiceRefusal::OutOfMemory => None,
+        }
+    }
+
+    /// The refusal, if it is one that is no matter of the node.
+    #[must_use]
+    pub fn refusal(&self) -> Option<ServiceRefusal> {
         match self {
-            Self::Refused(ServiceRefusal::RateLimited { retry_in })
-            | Self::NodeRefused {
-                refusal: ServiceRefusal::RateLimited { retry_in },
-                ..
-            } => *retry_in,
+            Self::Refused(refusal) | Self::NodeRefused { refusal, .. } => Some(*refusal),
             _ => None,
         }
+    }
+
+    /// The time to the next request as a sentence, if the limiter refused and that is known.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        let time = self.retry_in()?;
+        // Rounded up: who waits so long is not refused again.
+        let seconds = time.as_millis().div_ceil(1000);
+        Some(format!("the next request is served in {seconds} s"))
     }
 
     /// The label of this outcome in metrics and records.

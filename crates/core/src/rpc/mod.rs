@@ -375,6 +375,8 @@ struct Response<T> {
     outcome: Outcome<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_in_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -384,11 +386,13 @@ enum Outcome<T> {
     Error(String),
 }
 
-/// One response line, its newline included: `data` on success, else `error`.
+/// One response line, its newline included: `data` on success, else `error`, with `detail` for
+/// people. The error's own text is fixed by the protocol, so it has no room for a cause or a time.
 #[must_use]
 pub fn response_line<T: Serialize>(
     correlation_id: String,
     outcome: Result<T, &RpcError>,
+    detail: Option<String>,
 ) -> Vec<u8> {
     let response = Response {
         correlation_id,
@@ -398,6 +402,7 @@ pub fn response_line<T: Serialize>(
             .err()
             .and_then(|error| error.retry_in())
             .map(whole_ms),
+        detail,
         outcome: match outcome {
             Ok(data) => Outcome::Data(data),
             Err(error) => Outcome::Error(error.to_string()),

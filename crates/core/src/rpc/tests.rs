@@ -71,6 +71,8 @@ fn node_errors_never_blame_proxy() {
         RpcError::from(ServiceRefusal::RateLimited { retry_in: None }).for_node(node.as_written()),
         RpcError::from(ServiceRefusal::RecorderUnavailable).for_node("a;b"),
         RpcError::from(ServiceRefusal::OutOfDescriptors).for_node("pve1"),
+        RpcError::from(ServiceRefusal::HostOutOfDescriptors).for_node("pve1"),
+        RpcError::from(ServiceRefusal::OutOfMemory).for_node("pve1"),
         violation("a;b"),
         violation(""),
     ] {
@@ -92,6 +94,8 @@ fn node_errors_never_blame_proxy() {
     for refusal in [
         ServiceRefusal::RecorderUnavailable,
         ServiceRefusal::OutOfDescriptors,
+        ServiceRefusal::HostOutOfDescriptors,
+        ServiceRefusal::OutOfMemory,
     ] {
         assert_eq!(pulse_class(&refusal.to_string()), "proxy", "{refusal}");
     }
@@ -294,12 +298,12 @@ fn correlation_id_is_uuid_or_none() {
 
 #[test]
 fn response_has_data_or_error() {
-    let line = response_line("i".into(), Ok(1));
+    let line = response_line("i".into(), Ok(1), None);
     assert_eq!(
         line,
         b"{\"correlation_id\":\"i\",\"success\":true,\"data\":1}\n"
     );
-    let line = response_line::<()>("i".into(), Err(&RpcError::Unauthorized));
+    let line = response_line::<()>("i".into(), Err(&RpcError::Unauthorized), None);
     let text = b"{\"correlation_id\":\"i\",\"success\":false,\"error\":\"unauthorized\"}\n";
     assert_eq!(line, text);
 }

@@ -161,7 +161,14 @@ fn reply(
         request.penalise(violation);
     }
     Reply {
-        line: response_line(request.correlation_id.to_string(), outcome.as_ref()),
+        line: response_line(
+            request.correlation_id.to_string(),
+            outcome.as_ref(),
+            outcome
+                .as_ref()
+                .err()
+                .and_then(|error| detail(&request.daemon, error)),
+        ),
         keep_alive,
     }
 }
@@ -169,7 +176,22 @@ fn reply(
 /// The line for a caller that is refused before it has asked anything.
 #[must_use]
 pub(super) fn refusal(error: &RpcError) -> Vec<u8> {
-    response_line::<()>(crate::sys::random::correlation_id(), Err(error))
+    response_line::<()>(
+        crate::sys::random::correlation_id(),
+        Err(error),
+        error.detail(),
+    )
+}
+
+/// The cause or the time that the text of an error leaves out, for people.
+fn detail(daemon: &Daemon, error: &RpcError) -> Option<String> {
+    if error.refusal() != Some(ServiceRefusal::RecorderUnavailable) {
+        return error.detail();
+    }
+    let health = daemon.recorder.health();
+    // It is kept after the recovery, and then says nothing about this request.
+    let error = health.last_error.filter(|_| !health.available);
+    error.map(|error| error.to_string())
 }
 
 async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {

@@ -9,6 +9,7 @@ use crate::sys::watched::watched;
 use pulse_core::callers::accept::Standing;
 use pulse_core::callers::peer::{ProcessFacts, SocketRole};
 use pulse_core::rpc::ServiceRefusal;
+use pulse_files::Exhaustion;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -157,10 +158,7 @@ fn identify_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::R
         // a permitted one be counted together with others.
         Standing::Eligible => match crate::sys::process_facts(&stream, credentials) {
             Ok(facts) => (facts, None),
-            Err(_) => (
-                ProcessFacts::default(),
-                Some(ServiceRefusal::OutOfDescriptors),
-            ),
+            Err(error) => (ProcessFacts::default(), Some(refusal_of(&error))),
         },
     };
     let peer = daemon
@@ -168,4 +166,37 @@ fn identify_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::R
         .policy
         .identify(SocketRole::Callers, credentials, facts);
     admit_or_refuse(stream, peer, refusal, daemon, draining);
+}
+
+/// The refusal of a caller that cannot be identified for lack of a resource.
+fn refusal_of(error: &io::Error) -> ServiceRefusal {
+    match Exhaustion::of(error) {
+        Some(Exhaustion::System) => ServiceRefusal::HostOutOfDescriptors,
+        Some(Exhaustion::Memory) => ServiceRefusal::OutOfMemory,
+        // No other error than exhaustion is reported.
+        Some(Exhaustion::Process) | None => ServiceRefusal::OutOfDescriptors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn each_lack_has_its_refusal() {
+        for (errno, text) in [
+            (Errno::EMFILE, "out of file descriptors"),
+            (Errno::ENFILE, "the host is out of file descriptors"),
+            (Errno::ENOMEM, "out of memory"),
+            (Errno::ENOBUFS, "out of memory"),
+        ] {
+            let error = io::Error::from(errno);
+            let refusal = refusal_of(&error);
+            assert_eq!(refusal.to_string(), text, "{errno}");
+            // The text that nodes and the log have for the same lack.
+            let exhaustion = Exhaustion::of(&error).unwrap();
+            assert_eq!(refusal.to_string(), exhaustion.to_string());
+        }
+    }
 }

@@ -424,6 +424,7 @@ async fn limit_says_when_it_ends() {
     let is_near = |value: &Value| (4_900..=5_000).contains(&value.as_u64().unwrap());
     let reply = fixture.ask(READ_A).await;
     assert!(is_near(&reply["retry_in_ms"]), "{reply}");
+    assert_eq!(reply["detail"], "the next request is served in 5 s");
     let entry = fixture.ask(ALL).await["data"]["nodes"][0].take();
     assert!(is_near(&entry["retry_in_ms"]), "{entry}");
     fixture.ask("{").await;
