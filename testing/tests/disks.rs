@@ -4,7 +4,7 @@ use crate::audit::{NOT_READ, assert_intact, assert_intact_with, reading};
 use pulse_audit::verify::{Options, open_directory, verify};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon, Home, run_in, service, wait};
+use pulse_e2e::{Config, Daemon, Home, control, run_in, service, wait};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -33,6 +33,11 @@ fn full_disk_refuses_and_recovers() {
     // A record that fits the last block is written, so one refusal proves nothing.
     let refused = || fleet.daemon.ask(&reading())["error"] == NOT_READ;
     wait::until("refusals", || refused() && refused());
+    let path = disk.directory.path().join("log/audit.log");
+    assert_named(
+        &fleet.daemon,
+        &[path.to_str().unwrap(), "No space left on device", "df -i"],
+    );
     let failures = || fleet.daemon.metric("pulse_proxy_audit_failures_total");
     assert!((failures() - 1.0).abs() < 0.5, "{}", failures());
     disk.empty();
@@ -55,6 +60,90 @@ fn full_disk_refuses_and_recovers() {
     };
     let report = verify(open_directory(&log).unwrap(), &options, &mut |_| ()).unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
+}
+
+/// Asserts that the cause and the remedy are in the log, the caller's answer, `status` and what
+/// the tool says.
+fn assert_named(daemon: &Daemon, parts: &[&str]) {
+    let detail = wait::until_some("the cause", || {
+        daemon.ask(&reading())["detail"].as_str().map(str::to_owned)
+    });
+    let status = control::run(daemon.home(), &["status"]);
+    let socket = daemon.home().socket();
+    let tool = ["temps", "pve1", "--socket", socket.to_str().unwrap()];
+    let said = control::run(daemon.home(), &tool).errors;
+    let log = daemon.log();
+    let logged = log.lines().filter(|line| line.contains("ERROR"));
+    let logged: String = logged.collect();
+    // The status is wrapped in lines where it goes to a terminal only.
+    for text in [&detail, &status.output, &said, &logged] {
+        for part in parts {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+    }
+    assert_eq!(status.code, 1, "{status:?}");
+}
+
+#[test]
+fn used_up_inodes_refuse_and_recover() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    // A new segment needs an inode, and records no more than the open one has.
+    let disk = Disk::mount("size=4m,nr_inodes=24,mode=755");
+    let log = format!("{:?}", disk.directory.path().join("log/audit.log"));
+    let config = Config::new()
+        .set_audit("log", &log)
+        .set_audit("segment_bytes", "5000")
+        .set_audit("reserve_bytes", "4096");
+    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let filler = disk.directory.path().join("filler");
+    fs::create_dir(&filler).unwrap();
+    let made = (0..).take_while(|name| fs::write(filler.join(name.to_string()), "").is_ok());
+    assert!(made.count() < 24);
+    wait::until("refusals", || {
+        fleet.daemon.ask(&reading())["error"] == NOT_READ
+    });
+    assert_named(&fleet.daemon, &["No space left on device", "df -i"]);
+    fs::remove_dir_all(&filler).unwrap();
+    wait::until("service", || {
+        fleet.daemon.ask(&reading())["success"] == true
+    });
+}
+
+#[test]
+fn quota_and_read_only_disk_are_named() {
+    if skipped(&[
+        Need::Program("strace"),
+        Need::NoUnit("another program makes its calls fail"),
+    ]) {
+        return;
+    }
+    for (error, parts) in [
+        (
+            "EDQUOT",
+            ["audit.log: Disk quota exceeded", "raise the quota"],
+        ),
+        (
+            "EROFS",
+            ["audit.log: Read-only file system", "mount it writable"],
+        ),
+    ] {
+        let node = sim::start(sim::healthy());
+        let home = Arc::new(Home::new());
+        home.trust(&node.host_key_line("pve1"));
+        home.write_config(&Config::new().node("pve1", node.addr()));
+        let trace = home.path("trace");
+        let inject = format!("inject=fdatasync:error={error}:when=8+");
+        let strace = ["strace", "-D", "-f", "-qq", "-o", trace.to_str().unwrap()];
+        let faulty = ["-e", "trace=fdatasync", "-e", &inject];
+        let daemon = Daemon::start_under(&home, &[&strace[..], &faulty].concat());
+        wait::until("the failure", || {
+            daemon.ask(&reading())["error"] == NOT_READ
+        });
+        assert_named(&daemon, &parts);
+    }
 }
 
 #[test]
@@ -142,7 +231,7 @@ fn read_only_disk_prevents_start() {
     fs::write(home.config_file(), config.text(&home)).unwrap();
     let ended = run_in(&home);
     assert_eq!(ended.code, 73, "{ended:?}");
-    for part in ["audit log: ", "Read-only file system"] {
+    for part in ["audit log: ", "Read-only file system", "writable again"] {
         assert!(ended.errors.contains(part), "{ended:?}");
     }
     assert!(!home.socket().exists(), "nothing is served");

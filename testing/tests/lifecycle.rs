@@ -137,6 +137,11 @@ fn configuration_error_has_position() {
             "allowed_node",
         ),
         (
+            "[ssh]\nallowed_nodes = ['pve1']\n",
+            "line 2, column 1",
+            "it belongs at the top of the file, above the first [section]",
+        ),
+        (
             "log_level = 'info'\nlog_level = 'info'\n",
             "line 2, column 1",
             "duplicate",
@@ -154,6 +159,8 @@ fn configuration_error_has_position() {
         assert!(ended.errors.contains("config.toml: "), "{}", ended.errors);
         assert!(ended.errors.contains(place), "{text}: {}", ended.errors);
         assert!(ended.errors.contains(what), "{text}: {}", ended.errors);
+        let remedy = "correct it there; `pulse-sensorctl config check` shows the line\n";
+        assert!(ended.errors.ends_with(remedy), "{}", ended.errors);
     }
 }
 
@@ -183,7 +190,8 @@ fn readable_key_is_refused() {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
         let ended = run_in(&home);
         assert_eq!(ended.code, code, "{mode:o}");
-        assert!(ended.errors.contains("chmod 600"), "{}", ended.errors);
+        let remedy = format!("run chmod 600 {}", key.display());
+        assert!(ended.errors.contains(&remedy), "{}", ended.errors);
         assert!(!home.socket().exists());
     }
 }
@@ -215,11 +223,10 @@ fn taken_metrics_address_is_named() {
     home.write_config(&Config::new().set("metrics_address", &format!("'{taken}'")));
     let ended = run_in(&home);
     assert_eq!(ended.code, 73);
-    assert!(
-        ended.errors.contains(&taken.to_string()),
-        "{}",
-        ended.errors
-    );
+    let holder = format!("`ss -ltnp 'sport = :{}'` names it", taken.port());
+    for part in [&taken.to_string(), &holder] {
+        assert!(ended.errors.contains(part), "{}", ended.errors);
+    }
     assert!(!home.socket().exists(), "no socket is left");
 }
 

@@ -107,7 +107,10 @@ fn second_daemon_does_not_start() {
     let another = Home::new();
     let config = Config::new().set("socket", &format!("{:?}", first.home().socket()));
     let errors = refusal_of(&another, config);
-    assert!(errors.contains("another daemon serves it"), "{errors}");
+    let holder = format!("`ss -xlp src {}`", first.home().socket().display());
+    for part in ["another daemon serves it", "systemctl status", &holder] {
+        assert!(errors.contains(part), "{errors}");
+    }
     assert_serves(&first);
 }
 

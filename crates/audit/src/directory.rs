@@ -88,11 +88,13 @@ impl Storage for Directory {
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file()?.write_all(lines)
+        let written = self.file()?.write_all(lines);
+        written.map_err(|error| with_path(&self.log.join(LIVE), error))
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file()?.sync_data()
+        let synced = self.file()?.sync_data();
+        synced.map_err(|error| with_path(&self.log.join(LIVE), error))
     }
 
     fn live(&self) -> io::Result<Live> {
@@ -223,9 +225,10 @@ impl Storage for Directory {
         // Synced before the rename: otherwise a power failure can leave the new name with none of
         // its content.
         let mut file = create(&unfinished, mode)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(unfinished, directory.join(name))?;
+        file.write_all(content)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&unfinished, directory.join(name)))
+            .map_err(|error| with_path(&unfinished, error))?;
         sync_directory(directory)
     }
 

@@ -1,7 +1,9 @@
 //! Errors of the log, with what an operator can do about them.
 
+use crate::regular::is_out_of_descriptors;
 use crate::storage::SEALS;
 use crate::watch::ChangedFile;
+use pulse_core::causes::Causes;
 use pulse_core::state_format::UnknownFormat;
 use std::io;
 
@@ -106,11 +108,93 @@ impl LogError {
         move |source| Self::Storage { doing, source }
     }
 
+    /// The remedy, as the end of the sentence; `None` if the error's own text ends with it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Storage { source, .. } => {
+                if let Some(remedy) = pulse_files::disk_remedy(source) {
+                    return Some(remedy);
+                }
+                Some(match source.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "the log's directory, its files and state_dir must belong to the daemon's \
+                         user (chown)"
+                    }
+                    io::ErrorKind::NotFound => {
+                        "is the directory there, and its file system mounted? The daemon makes it \
+                         when it starts"
+                    }
+                    _ if is_out_of_descriptors(source) => {
+                        "raise LimitNOFILE= of the service, or the sysctl fs.file-max"
+                    }
+                    _ => {
+                        "the kernel's log (dmesg) may say more: a disk that fails has to be \
+                         replaced"
+                    }
+                })
+            }
+            Self::Random(_) => {
+                Some("try again when the host has booted; the kernel's log (dmesg) may say more")
+            }
+            Self::KeyMissing { .. }
+            | Self::KeyFormat { .. }
+            | Self::ForeignKey { .. }
+            | Self::RolledBack { .. }
+            | Self::Damaged { .. }
+            | Self::Missing
+            | Self::Exhausted { .. }
+            | Self::SealsLeft
+            | Self::Disturbed(_)
+            | Self::NothingLost
+            | Self::StopFile(_) => None,
+        }
+    }
+
+    /// The error with its causes and its remedy in one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.remedy() {
+            Some(remedy) => format!("{}: {remedy}", Causes(self)),
+            None => Causes(self).to_string(),
+        }
+    }
+
     /// True when the disk or the user's quota is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self, Self::Storage { source, .. }
             if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_errors_have_remedies() {
+        for (code, part) in [
+            (libc::ENOSPC, "df -i"),
+            (libc::EDQUOT, "quota"),
+            (libc::EROFS, "writable again"),
+            (libc::EACCES, "chown"),
+            (libc::ENOENT, "mounted"),
+            (libc::EMFILE, "LimitNOFILE="),
+            (libc::EIO, "dmesg"),
+        ] {
+            let source = io::Error::from_raw_os_error(code);
+            let named = crate::regular::with_name("/log/audit.log", source);
+            let cause = named.to_string();
+            let sentence = LogError::while_doing("write the audit log")(named).sentence();
+            let (before, remedy) = sentence.split_once(&cause).unwrap();
+            assert_eq!(before, "cannot write the audit log: ");
+            assert!(
+                remedy.starts_with(": ") && remedy.contains(part),
+                "{sentence}"
+            );
+            assert!(cause.starts_with("/log/audit.log: "), "{cause}");
+        }
     }
 }

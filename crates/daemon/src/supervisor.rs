@@ -14,7 +14,6 @@ use crate::startup::opened::Opened;
 use crate::startup::{Failure, settings};
 use crate::state::{Daemon, Parts};
 use crate::sys::systemd::ServiceManager;
-use pulse_core::causes::Causes;
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::Event;
 use pulse_forward::forwarder::StreamCommand;
@@ -62,17 +61,17 @@ pub(crate) struct Start<'a> {
 pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     // First, because until a handler is installed SIGHUP, SIGUSR1 and SIGTERM end the process
     // (signal(7)).
-    let signals = Signals::new().map_err(|error| Failure::Open {
-        what: "signals".into(),
+    let signals = Signals::new().map_err(|error| Failure::Resource {
+        what: "the signal handlers",
         error,
     })?;
     let recorder = Arc::clone(&start.recorder);
     // A daemon that cannot record refuses every request, so it does not start.
     if recorder.record(&Event::ProxyStart).await.is_err() {
-        return Err(Failure::Recorder(match recorder.health().last_error {
-            Some(error) => error.to_string(),
-            None => "the disk did not take the first record in time".to_owned(),
-        }));
+        return Err(match recorder.health().last_error {
+            Some(error) => Failure::Recorder(error.to_string()),
+            None => Failure::RecorderTimeout,
+        });
     }
     let mut confinement = start.confinement;
     // No task may act before the last layer is in force: the runtime has one thread, so
@@ -153,8 +152,8 @@ fn open(
             TcpListener::from_std(listener)
         })
         .transpose()
-        .map_err(|error| Failure::Open {
-            what: "metrics_address".into(),
+        .map_err(|error| Failure::Resource {
+            what: "the metrics port",
             error,
         })?;
     let context = NodeContext {
@@ -292,7 +291,7 @@ impl Service {
                 None
             }
             Err(error) => {
-                let error = Causes(&error).to_string();
+                let error = error.message();
                 tracing::error!(
                     "cannot reload the configuration, the previous one stays in force: {error}"
                 );

@@ -60,6 +60,20 @@ pub fn open_directory(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Opens a name without opening the file that has it, which may be of any kind: for its metadata
+/// alone. A symbolic link is not followed.
+///
+/// # Errors
+/// The operating system's.
+#[expect(clippy::disallowed_methods, reason = "O_PATH opens no file")]
+pub fn open_name(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+        .open(path)
+}
+
 /// A resource that has run out. Such an error says nothing about the file, socket or host that was
 /// to be used, and passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +123,27 @@ impl fmt::Display for Exhaustion {
 #[must_use]
 pub fn is_exhausted(error: &io::Error) -> bool {
     Exhaustion::of(error).is_some()
+}
+
+/// The remedy for a file system that refuses every program's writes, as the end of a sentence;
+/// none for an error of another kind. Errors that others have wrapped keep their kind, and so
+/// their remedy.
+#[must_use]
+pub fn disk_remedy(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        // ENOSPC is the error for both (write(2), open(2)).
+        io::ErrorKind::StorageFull => {
+            Some("free space on this file system (df -h), or inodes if those are used up (df -i)")
+        }
+        io::ErrorKind::QuotaExceeded => {
+            Some("raise the quota of the file's owner, or remove other files that count in it")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some(
+            "the kernel's log (dmesg) says whether errors made this file system read-only: mount \
+             it writable again",
+        ),
+        _ => None,
+    }
 }
 
 fn not_regular() -> io::Error {
@@ -250,6 +285,22 @@ mod tests {
         }
         assert!(!is_exhausted(&io::Error::from_raw_os_error(libc::ENOENT)));
         assert!(!is_exhausted(&not_regular()));
+    }
+
+    #[test]
+    fn refusing_disks_have_remedies() {
+        for (code, part) in [
+            (libc::ENOSPC, "df -i"),
+            (libc::EDQUOT, "quota"),
+            (libc::EROFS, "dmesg"),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            let wrapped = io::Error::new(error.kind(), "with a name");
+            for error in [error, wrapped] {
+                assert!(disk_remedy(&error).is_some_and(|remedy| remedy.contains(part)));
+            }
+        }
+        assert_eq!(disk_remedy(&io::Error::from_raw_os_error(libc::EIO)), None);
     }
 
     #[test]

@@ -305,19 +305,20 @@ impl<S: Storage> Driver<S> {
         if let LogError::Disturbed(changed) = error {
             return self.stop_for_found(changed);
         }
-        let text = Causes(error).to_string();
-        self.set_error(Some(&text));
+        let sentence = error.sentence();
+        self.set_error(Some(&sentence));
         let is_new = self.failure.is_none();
         self.wait_to_retry();
         if is_new {
-            self.queue.report(Incident::Failed(text.as_str().into()));
+            self.queue.report(Incident::Failed(sentence.into()));
         }
         if error.is_full() && self.log.release().is_ok() {
             // The reserved space is for this: the record of the failure. If it does not suffice,
             // the failure is in the health only.
+            let cause = Causes(error).to_string();
             let _ = self
                 .log
-                .recover((self.clock)(), RecoveryReason::Failure(&text));
+                .recover((self.clock)(), RecoveryReason::Failure(&cause));
         }
         self.publish();
     }
@@ -359,7 +360,7 @@ impl<S: Storage> Driver<S> {
                     if let LogError::Disturbed(changed) = &error {
                         self.stop_for_found(changed);
                     } else {
-                        self.set_error(Some(&Causes(&error).to_string()));
+                        self.set_error(Some(&error.sentence()));
                     }
                 }
             }

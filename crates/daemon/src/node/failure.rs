@@ -249,8 +249,25 @@ impl NodeFailure {
             Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey => FailureKind::HostKey,
             // sshd counts an unfinished login as a failed one.
             Self::KeyRefused { .. } | Self::KeyNotEnough { .. } => FailureKind::Refused,
-            Self::Unreachable { .. } | Self::Closed => FailureKind::Unreachable,
-            _ => FailureKind::Transient,
+            Self::Unreachable { .. } | Self::Closed | Self::TimedOut(Stage::Connecting(_)) => {
+                FailureKind::Unreachable
+            }
+            Self::NotSsh { .. }
+            | Self::Penalised
+            | Self::TooManyLogins
+            | Self::NoForcedCommand { .. }
+            | Self::NoSession { .. }
+            | Self::NotStarted { .. }
+            | Self::Ssh(_)
+            | Self::TimedOut(Stage::Queued | Stage::LoggingIn(_) | Stage::Reading(_))
+            | Self::Pending
+            | Self::Oversized { .. }
+            | Self::NoDocument(_)
+            | Self::Command { .. }
+            | Self::Waiting { .. }
+            | Self::TriedJustNow { .. }
+            | Self::Removed
+            | Self::QueueFull => FailureKind::Transient,
         }
     }
 }

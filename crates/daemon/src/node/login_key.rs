@@ -1,8 +1,7 @@
 //! The daemon's SSH key, read again when its file changes, so that a restored or replaced key
 //! needs no restart.
 
-use crate::startup::key::{self, FoundKey};
-use pulse_core::causes::Causes;
+use crate::startup::key::{self, FoundKey, KeyError};
 use pulse_trust::{Check, LastRead};
 use russh::keys::{HashAlg, PrivateKey};
 use std::path::PathBuf;
@@ -61,7 +60,7 @@ impl LoginKey {
         let Some(read) = state.last.read_again(path, check, key::load) else {
             return;
         };
-        let problem = read.as_ref().err().map(|error| Causes(error).to_string());
+        let problem = read.as_ref().err().map(KeyError::message);
         // Each connection checks it, so only a change is logged.
         if state.problem != problem {
             match &problem {

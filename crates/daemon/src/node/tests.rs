@@ -309,10 +309,7 @@ async fn failures_lengthen_the_wait() {
 }
 
 fn unreachable() -> NodeFailure {
-    NodeFailure::Unreachable {
-        address: "192.0.2.1:22".parse().unwrap(),
-        reason: "Connection timed out".to_owned(),
-    }
+    NodeFailure::TimedOut(Stage::Connecting("192.0.2.1:22".parse().unwrap()))
 }
 
 /// The node's packets are dropped for a minute, while a caller polls as Pulse does.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::node::Stage;
 use crate::testing::{Fixture, SECOND, Step, name};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
@@ -195,7 +196,7 @@ async fn node_fails_until_it_answers() {
             if is_down.load(Ordering::Relaxed) {
                 Step {
                     after: MS,
-                    outcome: Err(NodeFailure::TimedOut),
+                    outcome: Err(NodeFailure::TimedOut(Stage::Queued)),
                 }
             } else {
                 Step::succeeds_after(MS)

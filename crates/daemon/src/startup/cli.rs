@@ -206,7 +206,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Some(Flag::Only) if probe => layers = only(&value()?)?,
             Some(Flag::Config) => config = Some(PathBuf::from(value()?)),
             None if word == PROBE && !check => probe = true,
-            _ => return Err(format!("unknown argument {argument:?}: see --help")),
+            _ => return Err(format!("unknown argument {argument:?}")),
         }
     }
     Ok(match (probe, check) {

@@ -1,10 +1,13 @@
 //! The daemon's SSH key: Ed25519, created on the first start, readable by the daemon alone.
 
+use super::failure::with_remedy;
+use super::remedy;
 use pulse_core::rpc::uuid_from_random;
 use pulse_core::trust::{Demand, Untrusted};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
+use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -13,6 +16,9 @@ use zeroize::Zeroizing;
 
 /// The private key's file in the key store.
 pub(crate) const FILE_NAME: &str = "id_ed25519";
+
+/// Only the daemon's user may read it.
+const KEY_MODE: u32 = 0o600;
 
 /// A private key is some 400 bytes.
 const MAX_KEY_BYTES: usize = 64 * 1024;
@@ -30,7 +36,7 @@ pub enum KeyError {
         error: io::Error,
     },
     /// Other users can read the key.
-    #[error("{}: other users can read this private key (mode {mode:04o}): run chmod 600, and consider replacing it", path.display())]
+    #[error("{}: other users can read this private key (mode {mode:04o})", path.display())]
     TooOpen {
         /// The file.
         path: PathBuf,
@@ -40,9 +46,23 @@ pub enum KeyError {
     /// Other users can change or replace the key.
     #[error("the SSH key is refused")]
     Untrusted(#[source] Untrusted),
-    /// The file is not a private key that the daemon can use.
+    /// The key has a passphrase, which nobody could enter.
+    #[error("{}: the key has a passphrase", .0.display())]
+    Encrypted(PathBuf),
+    /// The key has another algorithm.
+    #[error("{}: the key is not Ed25519", .0.display())]
+    OtherType(PathBuf),
+    /// The file is not a private key.
     #[error("{}: {reason}", path.display())]
     Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// No key can be made.
+    #[error("{}: cannot make a key: {reason}", path.display())]
+    NotMade {
         /// The file.
         path: PathBuf,
         /// The reason.
@@ -51,11 +71,35 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// The remedy, where the error itself does not name it.
-    pub(super) fn remedy(&self) -> Option<&'static str> {
-        let denied = matches!(self, Self::Io { error, .. }
-            if error.kind() == io::ErrorKind::PermissionDenied);
-        denied.then_some("this file and its directory must belong to the daemon's user")
+    /// The remedy; `None` if the error's own text ends with it.
+    pub(crate) fn remedy(&self) -> Option<Cow<'static, str>> {
+        const REPLACE: &str =
+            "a new one is made at the next start, and every node has to accept that";
+        Some(match self {
+            Self::Io { path, error } => remedy::of_own_file(path, KEY_MODE, error),
+            Self::TooOpen { path, .. } => format!(
+                "run chmod 600 {}, and consider replacing the key: move it away, {REPLACE}",
+                path.display()
+            )
+            .into(),
+            // Who may change it, and the command that prevents it.
+            Self::Untrusted(_) => return None,
+            Self::Encrypted(path) => {
+                format!("remove it: `ssh-keygen -p -N '' -f {}`", path.display()).into()
+            }
+            Self::OtherType(_) => format!("move it away, {REPLACE}").into(),
+            Self::Unusable { .. } => {
+                format!("put back the key from a backup, or move the file away: {REPLACE}").into()
+            }
+            Self::NotMade { .. } => "start the daemon again when the host has booted; if that \
+                                     lasts, the kernel's log (dmesg) may say more"
+                .into(),
+        })
+    }
+
+    /// The whole sentence.
+    pub(crate) fn message(&self) -> String {
+        with_remedy(self, self.remedy())
     }
 }
 
@@ -169,16 +213,10 @@ fn read(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
     pulse_files::read_into(&mut pem, file, MAX_KEY_BYTES).map_err(io_error)?;
     let key = PrivateKey::from_openssh(pem.as_slice()).map_err(|e| unusable(path, &e))?;
     if key.is_encrypted() {
-        return Err(unusable(
-            path,
-            &"the key has a passphrase: remove it (ssh-keygen -p)",
-        ));
+        return Err(KeyError::Encrypted(path.to_owned()));
     }
     if key.key_data().ed25519().is_none() {
-        return Err(unusable(
-            path,
-            &"the key is not Ed25519: move it away, and a new one is created",
-        ));
+        return Err(KeyError::OtherType(path.to_owned()));
     }
     Ok(key)
 }
@@ -194,13 +232,13 @@ fn create(ssh_dir: &Path, path: &Path) -> Result<PrivateKey, KeyError> {
         .create(ssh_dir)
         .map_err(io_error)?;
     let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|e| unusable(path, &e))?;
+    getrandom::fill(seed.as_mut()).map_err(|e| not_made(path, &e))?;
     let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
     key.set_comment(format!("pulse-sensor-proxy@{}", host_name()));
     let pem = key
         .to_openssh(LineEnding::LF)
-        .map_err(|e| unusable(path, &e))?;
-    write_new(path, 0o600, pem.as_bytes()).map_err(io_error)?;
+        .map_err(|e| not_made(path, &e))?;
+    write_new(path, KEY_MODE, pem.as_bytes()).map_err(io_error)?;
     tracing::info!("created the SSH key {}", path.display());
     publish(key, path)
 }
@@ -247,6 +285,13 @@ fn host_name() -> String {
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
         .take(64)
         .collect()
+}
+
+fn not_made(path: &Path, reason: &dyn std::fmt::Display) -> KeyError {
+    KeyError::NotMade {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> KeyError {

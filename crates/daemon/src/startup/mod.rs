@@ -7,6 +7,7 @@ pub(crate) mod key;
 mod logging;
 pub(crate) mod opened;
 mod probe;
+pub(crate) mod remedy;
 pub(crate) mod settings;
 mod socket_access;
 mod trusted_path;
@@ -163,8 +164,8 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     confinement.restrict_access(path, &config)?;
     // A Landlock domain covers the calling thread and those that it starts later (landlock(7)),
     // so the threads of the guards, the log and the forwarder come after it.
-    let guards = Guards::start().map_err(|error| Failure::Open {
-        what: "accept threads".into(),
+    let guards = Guards::start().map_err(|error| Failure::Resource {
+        what: "the accept threads",
         error,
     })?;
     // A long log takes a while.
@@ -176,8 +177,8 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Open {
-            what: "runtime".into(),
+        .map_err(|error| Failure::Resource {
+            what: "the runtime",
             error,
         })?;
     runtime.block_on(supervisor::serve(supervisor::Start {
@@ -194,8 +195,8 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
 }
 
 pub(crate) fn find_user(name: &str) -> Result<ServiceUser, Failure> {
-    ServiceUser::find(name).map_err(|error| Failure::Open {
-        what: format!("user \"{name}\""),
+    ServiceUser::find(name).map_err(|error| Failure::User {
+        name: name.to_owned(),
         error,
     })
 }

@@ -4,7 +4,8 @@
 
 use crate::serve::BoundSocket;
 use crate::startup::Failure;
-use crate::startup::socket_access;
+use crate::startup::remedy::Ownership;
+use crate::startup::socket_access::{self, SocketError};
 use crate::startup::trusted_path::is_ours_alone;
 use crate::sys::systemd::ServiceManager;
 use pulse_core::config::Config;
@@ -18,7 +19,7 @@ use std::path::Path;
 
 /// Callers pass through the directory of their socket. Members of the log's group may read
 /// the log. Keys, and the control socket, are private.
-const CALLERS_MODE: u32 = 0o755;
+pub(super) const CALLERS_MODE: u32 = 0o755;
 const LOG_MODE: u32 = 0o750;
 const PRIVATE_MODE: u32 = 0o700;
 
@@ -43,8 +44,8 @@ impl Opened {
     pub(crate) fn open(config: &Config, user: &ServiceUser) -> Result<Self, Failure> {
         let given = Given::take();
         let parent = config.socket.parent().unwrap_or(Path::new("/"));
-        make(parent, CALLERS_MODE, user).map_err(opening(&config.socket))?;
-        make(&config.ssh_dir, PRIVATE_MODE, user).map_err(opening(&config.ssh_dir))?;
+        make_or_name("socket", parent, CALLERS_MODE, user)?;
+        make_or_name("ssh_dir", &config.ssh_dir, PRIVATE_MODE, user)?;
         // A failure here is reported when the log is opened, with its remedy.
         let _ = make(config.audit.directory(), LOG_MODE, user);
         let _ = make(&config.audit.state_dir, PRIVATE_MODE, user);
@@ -58,10 +59,7 @@ impl Opened {
                     given
                         .tcp
                         .map_or_else(|| TcpListener::bind(address), Ok)
-                        .map_err(|error| Failure::Open {
-                            what: format!("metrics_address {address}"),
-                            error,
-                        })
+                        .map_err(|error| Failure::Metrics { address, error })
                 })
                 .transpose()?,
             manager: ServiceManager::from_environment(),
@@ -79,13 +77,13 @@ fn callers(
     let group = socket_access::group(access)?;
     if let Some(listener) = given {
         socket_access::check_given(&listener, access, group)?;
-        return BoundSocket::inherited(listener).map_err(opening(path));
+        return Ok(BoundSocket::inherited(listener).map_err(binding(path))?);
     }
     // The directory belongs to the service user, whose rights are enough: as root, a path
     // there could have been replaced.
     let bound = user
         .run_with_group(group, || BoundSocket::bind(path, access.mode.bits()))
-        .map_err(opening(path))?;
+        .map_err(binding(path))?;
     socket_access::check_bound(path, access, group)?;
     Ok(bound)
 }
@@ -173,11 +171,32 @@ fn private_directory(socket: &Path) -> io::Result<()> {
     )))
 }
 
-fn opening(path: &Path) -> impl FnOnce(io::Error) -> Failure {
-    move |error| Failure::Open {
-        what: path.display().to_string(),
-        error,
+fn binding(path: &Path) -> impl FnOnce(io::Error) -> SocketError {
+    let path = path.to_owned();
+    move |error| match error.kind() {
+        io::ErrorKind::AddrInUse => SocketError::Served(path),
+        io::ErrorKind::AlreadyExists => SocketError::OtherFile(path),
+        _ => SocketError::Bind { path, error },
     }
+}
+
+/// [`make`]; the error names the key, the directory and the command that makes it.
+fn make_or_name(
+    name: &'static str,
+    directory: &Path,
+    mode: u32,
+    user: &ServiceUser,
+) -> Result<(), Failure> {
+    make(directory, mode, user).map_err(|error| {
+        let own = Ownership::own(mode);
+        let (uid, gid) = user.target_ids().unwrap_or((own.uid, own.gid));
+        Failure::Directory {
+            name,
+            path: directory.to_owned(),
+            owner: Ownership { uid, gid, mode },
+            error,
+        }
+    })
 }
 
 /// Creates a directory and its missing parents: with root's rights where root alone can

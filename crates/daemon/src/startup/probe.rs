@@ -6,7 +6,6 @@ use crate::startup::{Failure, find_user};
 use pulse_sandbox::probe::{self, Findings, Outcome, ProbeLayers};
 use pulse_sandbox::{Kernel, LayerStatus};
 use serde_json::{Value, json};
-use std::io;
 use std::path::PathBuf;
 
 /// Confines this process as the configuration says, or by fewer layers, and makes all
@@ -24,21 +23,11 @@ pub(crate) fn run(
     let config = settings::load(&path)?.config;
     if !config.ssh_dir.exists() {
         // ENOENT would count as an attempt that was let through.
-        return Err(Failure::Open {
-            what: config.ssh_dir.display().to_string(),
-            error: io::Error::new(
-                io::ErrorKind::NotFound,
-                "does not exist yet: start the daemon once, then probe",
-            ),
-        });
+        return Err(Failure::NotStartedYet(config.ssh_dir));
     }
     let user = find_user(&pulse_trust::service_user())?;
     let daemon_paths = daemon_paths(&path, &config);
-    let findings =
-        probe::run(&Kernel, layers, &user, &daemon_paths).map_err(|error| Failure::Open {
-            what: "preparation of the attempts".into(),
-            error,
-        })?;
+    let findings = probe::run(&Kernel, layers, &user, &daemon_paths).map_err(Failure::Probe)?;
     let text = if json {
         format!("{}\n", as_json(&findings))
     } else {

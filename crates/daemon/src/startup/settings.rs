@@ -1,5 +1,7 @@
 //! The configuration in force: the file, and the environment variables that override it.
 
+use super::failure::with_remedy;
+use super::remedy;
 use pulse_core::config::{
     Config, ConfigError, DEFAULT_PATH, Keys, MAX_CONFIG_BYTES, VariableError, unread_remark,
 };
@@ -7,6 +9,7 @@ use pulse_core::trust::{Demand, Untrusted};
 use pulse_trust::Refused;
 use pulse_trust::node_files::{NodesError, OnUntrusted, add_nodes};
 use pulse_trust::paths::{self, Flaw, TrustedPath};
+use std::borrow::Cow;
 use std::env::var_os;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +17,14 @@ use std::path::{Path, PathBuf};
 /// An error that leaves the daemon without a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
+    /// The directory of the file does not exist.
+    #[error("{}: its directory {} does not exist", file.display(), directory.display())]
+    NoDirectory {
+        /// The file.
+        file: PathBuf,
+        /// Its directory.
+        directory: PathBuf,
+    },
     /// The file, or one of `nodes.d`, cannot be read.
     #[error("{}", path.display())]
     Unreadable {
@@ -50,16 +61,49 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
-    /// The remedy, where the error itself does not name it.
-    pub(super) fn remedy(&self) -> Option<&'static str> {
-        let Self::Unreadable { error, .. } = self else {
-            return None;
-        };
-        match error.kind() {
-            io::ErrorKind::NotFound => Some("create it, or name another with --config"),
-            io::ErrorKind::PermissionDenied => Some("make it readable for the daemon's user"),
-            _ => None,
-        }
+    /// The remedy; `None` if the error's own text ends with it.
+    pub(crate) fn remedy(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            // Other directories are the daemon's; this one and the file are root's.
+            Self::NoDirectory { directory, .. } => format!(
+                "run `install -d -o root -g root -m 0755 {}` and create the file there, or name \
+                 another with --config",
+                directory.display()
+            )
+            .into(),
+            Self::Unreadable { path, error } => match error.kind() {
+                io::ErrorKind::NotFound => "create it, or name another with --config".into(),
+                // Root reads every file, and after the start the service's user reads it.
+                io::ErrorKind::PermissionDenied => format!(
+                    "make it readable for the daemon's user, as it has to be for a reload: \
+                     `chmod 0644 {}`, or 0640 with that user's group; its directories need the \
+                     right to enter (x)",
+                    path.display()
+                )
+                .into(),
+                io::ErrorKind::InvalidData => "save it as UTF-8".into(),
+                io::ErrorKind::InvalidInput => {
+                    "put a regular file there, or name another with --config".into()
+                }
+                io::ErrorKind::FileTooLarge => {
+                    "name the right file with --config: no configuration is so long".into()
+                }
+                _ => remedy::of_system(error).into(),
+            },
+            // Who may change it, and the command that prevents it.
+            Self::Untrusted(_) | Self::UntrustedPlace { .. } => return None,
+            Self::Wrong { .. } => {
+                "correct it there; `pulse-sensorctl config check` shows the line".into()
+            }
+            Self::Environment(_) => {
+                "correct the variable in the service's environment, or remove it".into()
+            }
+        })
+    }
+
+    /// The whole sentence.
+    pub(crate) fn message(&self) -> String {
+        with_remedy(self, self.remedy())
     }
 }
 
@@ -121,7 +165,15 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, SettingsError> {
     };
     let bytes = pulse_trust::read(path, Demand::Unwritable, MAX_CONFIG_BYTES);
     let bytes = bytes.map_err(|refused| match refused {
-        Refused::Io(error) => unreadable(error),
+        Refused::Io(error) => match path.parent() {
+            Some(directory) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
+                SettingsError::NoDirectory {
+                    file: path.to_owned(),
+                    directory: directory.to_owned(),
+                }
+            }
+            _ => unreadable(error),
+        },
         Refused::Untrusted(untrusted) => SettingsError::Untrusted(untrusted),
     })?;
     let text = String::from_utf8(bytes)

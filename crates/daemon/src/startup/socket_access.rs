@@ -3,25 +3,49 @@
 //! systemd creates the file by its unit, which may differ from the configuration: a socket
 //! that is open to more users than the operator believes would go unnoticed.
 
-use crate::startup::Failure;
+use super::opened::CALLERS_MODE;
+use super::remedy::{self, Ownership};
 use pulse_core::config::{SocketAccess, SocketFile, SocketGroup, TooWide};
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// A callers' socket that is open to others than configured, or may be.
+/// A callers' socket that cannot be opened, or is open to others than configured.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// There is no such group.
-    #[error("socket_group: there is no group \"{0}\": create it, or name another one")]
+    #[error("socket_group: there is no group \"{0}\"")]
     NoGroup(String),
+    /// The group cannot be looked up.
+    #[error("socket_group \"{name}\"")]
+    GroupUnknown {
+        /// The group's name.
+        name: String,
+        /// The system's error.
+        #[source]
+        error: io::Error,
+    },
+    /// Another daemon serves the socket.
+    #[error("{}: another daemon serves it", .0.display())]
+    Served(PathBuf),
+    /// A file that is not a socket has its name.
+    #[error("{}: a file that is not a socket has this name", .0.display())]
+    OtherFile(PathBuf),
+    /// It cannot be bound.
+    #[error("{}: cannot open the callers' socket", path.display())]
+    Bind {
+        /// The socket's file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        error: io::Error,
+    },
     /// systemd's socket is open to more users than configured.
     #[error(
-        "{}: more users may connect than socket_mode and socket_group allow: {why}. Run \
-         `systemctl edit pulse-sensor-proxy.socket` and add\n\n{drop_in}\nthen run `systemctl \
-         stop pulse-sensor-proxy.service` and `systemctl restart pulse-sensor-proxy.socket`",
+        "{}: more users may connect than socket_mode and socket_group allow: {why}",
         path.display()
     )]
     Given {
@@ -47,11 +71,7 @@ pub enum SocketError {
         error: io::Error,
     },
     /// The daemon's own socket has another group, which a setgid directory brings about.
-    #[error(
-        "{}: more users may connect than socket_group allows: {why}; remove the setgid bit of \
-         its directory",
-        path.display()
-    )]
+    #[error("{}: more users may connect than socket_group allows: {why}", path.display())]
     Bound {
         /// The socket's file.
         path: PathBuf,
@@ -61,26 +81,71 @@ pub enum SocketError {
 }
 
 impl SocketError {
-    /// The remedy, where the error itself does not name it.
-    pub(super) fn remedy(&self) -> Option<&'static str> {
-        matches!(self, Self::Unseen { .. })
-            .then_some("set ListenStream= to a file below /run/pulse-sensor-proxy")
+    /// The remedy; `None` if the error's own text ends with it.
+    pub(super) fn remedy(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::NoGroup(name) => {
+                format!("create it (`groupadd --system {name}`), or name another one").into()
+            }
+            Self::GroupUnknown { error, .. } => remedy::of_system(error).into(),
+            Self::Served(path) => format!(
+                "`systemctl status pulse-sensor-proxy` and `ss -xlp src {}` name the one that runs: \
+                 stop it, or set `socket` to another path for this one",
+                path.display()
+            )
+            .into(),
+            Self::OtherFile(_) => "move it away, or set `socket` to another path".into(),
+            Self::Bind { path, error } => {
+                let directory = path.parent().unwrap_or(Path::new("/"));
+                remedy::of_directory(directory, Ownership::own(CALLERS_MODE), error)
+            }
+            Self::Given { drop_in, .. } => format!(
+                "run `systemctl edit pulse-sensor-proxy.socket` and add\n\n{drop_in}\nthen run \
+                 `systemctl stop pulse-sensor-proxy.service` and `systemctl restart \
+                 pulse-sensor-proxy.socket`"
+            )
+            .into(),
+            Self::Unseen { .. } => {
+                "set ListenStream= of pulse-sensor-proxy.socket to a file below \
+                 /run/pulse-sensor-proxy"
+                    .into()
+            }
+            Self::Bound { path, .. } => format!(
+                "run `chmod g-s {}`: its setgid bit gives the socket another group",
+                path.parent().unwrap_or(Path::new("/")).display()
+            )
+            .into(),
+        })
+    }
+
+    /// True if only another configuration, or another unit of systemd's, removes the error.
+    pub(super) fn is_configuration(&self) -> bool {
+        match self {
+            Self::NoGroup(_) | Self::Given { .. } | Self::Unseen { .. } | Self::Bound { .. } => {
+                true
+            }
+            Self::GroupUnknown { .. }
+            | Self::Served(_)
+            | Self::OtherFile(_)
+            | Self::Bind { .. } => false,
+        }
     }
 }
 
 /// The id of the group that the file is to have.
 ///
 /// # Errors
-/// [`Failure`] when there is no such group.
-pub(crate) fn group(access: &SocketAccess) -> Result<Option<u32>, Failure> {
+/// [`SocketError`] when there is no such group.
+pub(crate) fn group(access: &SocketAccess) -> Result<Option<u32>, SocketError> {
     match &access.group {
         None => Ok(None),
         Some(SocketGroup::Id(gid)) => Ok(Some(*gid)),
         Some(SocketGroup::Name(name)) => {
-            let found = pulse_sandbox::group_id(name).map_err(|error| Failure::Open {
-                what: format!("socket_group \"{name}\""),
-                error,
-            })?;
+            let found =
+                pulse_sandbox::group_id(name).map_err(|error| SocketError::GroupUnknown {
+                    name: name.clone(),
+                    error,
+                })?;
             let gid = found.ok_or_else(|| SocketError::NoGroup(name.clone()))?;
             Ok(Some(gid))
         }
@@ -127,19 +192,19 @@ pub(crate) fn check_given(
 /// Checks a socket that the daemon created; `gid` is the id of the configured group.
 ///
 /// # Errors
-/// [`SocketError::Bound`], or those of stat(2).
+/// [`SocketError::Bound`], or [`SocketError::Bind`] for those of stat(2).
 pub(crate) fn check_bound(
     path: &Path,
     access: &SocketAccess,
     gid: Option<u32>,
-) -> Result<(), Failure> {
-    let file = file(path).map_err(|error| Failure::Open {
-        what: path.display().to_string(),
+) -> Result<(), SocketError> {
+    let file = file(path).map_err(|error| SocketError::Bind {
+        path: path.to_owned(),
         error,
     })?;
     access.check(file, gid).map_err(|why| {
         let path = path.to_owned();
-        SocketError::Bound { path, why }.into()
+        SocketError::Bound { path, why }
     })
 }
 
@@ -154,6 +219,7 @@ fn file(path: &Path) -> io::Result<SocketFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::startup::Failure;
     use pulse_core::config::Config;
     use std::os::unix::net::SocketAddr;
 
@@ -170,7 +236,7 @@ mod tests {
         check_given(&listener, &wide, None).unwrap();
         let narrow = access("socket_mode = '0660'\nsocket_group = 4242");
         let error = check_given(&listener, &narrow, Some(4242)).unwrap_err();
-        let error = error.to_string();
+        let error = Failure::from(error).message();
         for part in [
             ": its mode is 0666",
             "\n[Socket]\nSocketMode=0660\nSocketGroup=4242\n",

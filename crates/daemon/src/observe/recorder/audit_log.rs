@@ -4,9 +4,11 @@ use super::{
     AcceptError, Accepting, Health, Incident, OnDisk, RECORD_TIMEOUT, Recorder, Recording,
     RecordingFailed, Retention,
 };
+use crate::startup::remedy::{self, Ownership};
 use pulse_audit::{Directory, LogError, Receipt, Settings, Unavailable, Writer};
 use pulse_core::config::Audit;
 use pulse_core::event::Event;
+use std::borrow::Cow;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -17,17 +19,26 @@ use tokio::time::timeout;
 /// Members of the log's group may read the log; its keys are private.
 const LOG_MODE: u32 = 0o750;
 const STATE_MODE: u32 = 0o700;
+/// The mode of the log's files.
+const FILE_MODE: u32 = 0o640;
 
 /// The audit log cannot be opened. The path names what could not be opened, the source the
 /// reason.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// A directory of the log is missing or cannot be used.
     #[error("{}", path.display())]
     Directory {
         path: PathBuf,
+        /// The mode that it has to have.
+        mode: u32,
         #[source]
         error: io::Error,
     },
+    /// Another daemon writes the log.
+    #[error("{}: another daemon writes this log", state_dir.display())]
+    InUse { state_dir: PathBuf },
+    /// The log cannot be continued.
     #[error("{}", path.display())]
     Log {
         path: PathBuf,
@@ -37,25 +48,26 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The remedy, where the error itself does not name it.
-    pub(crate) fn remedy(&self) -> Option<&'static str> {
-        let error = match self {
-            Self::Directory { error, .. } => error,
+    /// The remedy; `None` if the error's own text ends with it.
+    pub(crate) fn remedy(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::Directory { path, mode, error } => {
+                remedy::of_directory(path, Ownership::own(*mode), error)
+            }
+            Self::InUse { .. } => {
+                "`systemctl status pulse-sensor-proxy` shows the service, and `lslocks` which \
+                 process has locked this directory: stop that one, or set `log` and `state_dir` of \
+                 [audit] to others for this one"
+                    .into()
+            }
             Self::Log {
+                path,
                 error: LogError::Storage { source, .. },
-                ..
-            } => source,
-            Self::Log { .. } => return None,
-        };
-        match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Some("the daemon's user must be able to write here")
+            } if source.kind() == io::ErrorKind::PermissionDenied => {
+                remedy::of_own_file(path, FILE_MODE, source)
             }
-            io::ErrorKind::WouldBlock => {
-                Some("stop the other daemon, or configure another log for this one")
-            }
-            _ => None,
-        }
+            Self::Log { error, .. } => return error.remedy().map(Cow::Borrowed),
+        })
     }
 }
 
@@ -78,7 +90,12 @@ impl AuditLog {
         make(&audit.state_dir, STATE_MODE)?;
         // The lock comes before the log is read: two writers would continue the same chain.
         let storage =
-            Directory::lock(directory, &audit.state_dir).map_err(failed(&audit.state_dir))?;
+            Directory::lock(directory, &audit.state_dir).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => OpenError::InUse {
+                    state_dir: audit.state_dir.clone(),
+                },
+                _ => failed(&audit.state_dir, STATE_MODE)(error),
+            })?;
         let settings = settings(audit);
         let room = Semaphore::new(settings.queue_records);
         let writer = Writer::start(storage, settings).map_err(|error| OpenError::Log {
@@ -205,10 +222,10 @@ fn make(directory: &Path, mode: u32) -> Result<(), OpenError> {
         .recursive(true)
         .mode(mode)
         .create(directory)
-        .map_err(failed(directory))
+        .map_err(failed(directory, mode))
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+fn failed(path: &Path, mode: u32) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
-    move |error| OpenError::Directory { path, error }
+    move |error| OpenError::Directory { path, mode, error }
 }
