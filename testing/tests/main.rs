@@ -34,6 +34,7 @@ mod lifecycle;
 mod log_files;
 mod logins;
 mod metrics;
+mod mistakes_host;
 mod mistakes_node;
 mod names;
 mod no_redundant_rule;

@@ -17,7 +17,7 @@ const STATUS: &str = r#"{"success":true,"data":{"version":"0.1.0","public_key":"
 
 /// As an administrator is told, and a caller with `read`.
 const HEALTH: [&str; 2] = [
-    r#"{"success":true,"data":{"nodes":[{"name":"a","state":"answering","age_ms":1},{"name":"b","state":"failing","age_ms":1,"error":"e"},{"name":"c","state":"waiting","error":"e"},{"name":"d","state":"unread","error":"e"}],"audit":{"writable":false,"problems":["p"],"warning":"w","first_seq":1,"seq":9,"epoch":2,"unsealed":3,"bytes":4000,"has_retention":true},"forwarding":null,"confinement":{"active":["seccomp (80 calls)"],"missing":["landlock: too old"]}}}"#,
+    r#"{"success":true,"data":{"nodes":[{"name":"a","state":"answering","age_ms":1},{"name":"b","state":"failing","age_ms":1,"error":"e"},{"name":"c","state":"waiting","error":"e"},{"name":"d","state":"unread","error":"e"}],"audit":{"writable":false,"problems":["p"],"warning":"w","first_seq":1,"seq":9,"epoch":2,"unsealed":3,"bytes":4000,"has_retention":true},"forwarding":null,"confinement":{"active":["seccomp (80 calls)"],"missing":["landlock: too old"]},"files":[{"file":"known_hosts","error":"e"}]}}"#,
     r#"{"success":true,"data":{"nodes":[]}}"#,
 ];
 

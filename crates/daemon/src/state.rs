@@ -3,6 +3,7 @@
 
 use crate::node::host_file::{self, HOSTS, SUBGID, SUBUID};
 use crate::node::{NodeStarter, Nodes};
+use crate::observe::files::{FileProblem, WatchedFile};
 use crate::observe::ledger::Ledger;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::recorder::Recorder;
@@ -40,6 +41,10 @@ pub(crate) struct Daemon {
     rejections: Mutex<ConnectionLimits>,
     ledger: Ledger,
     confinement: OnceLock<ConfinementHealth>,
+    /// What is wrong with the files of the sockets, as of the last check.
+    socket_problems: Mutex<Vec<FileProblem>>,
+    /// The reason that the configuration in force is not that of the file.
+    config_problem: Mutex<Option<String>>,
     /// The limit of open files.
     max_files: u64,
 }
@@ -83,6 +88,8 @@ impl Daemon {
             metrics,
             ledger: Ledger::new(Arc::clone(&recorder)),
             confinement: OnceLock::new(),
+            socket_problems: Mutex::default(),
+            config_problem: Mutex::default(),
             recorder,
             forwarder,
             node_starter,
@@ -144,22 +151,72 @@ impl Daemon {
         self.confinement.get().cloned().unwrap_or_default()
     }
 
+    /// Keeps what is wrong with the files of the sockets.
+    pub(crate) fn set_socket_problems(&self, problems: Vec<FileProblem>) {
+        *lock(&self.socket_problems) = problems;
+    }
+
+    /// The callers' socket has lost its file, so no caller can connect.
+    pub(crate) fn lost_socket(&self) -> Option<String> {
+        let problems = lock(&self.socket_problems);
+        let mut problems = problems.iter();
+        let lost = problems.find(|problem| problem.file == WatchedFile::Socket);
+        lost.map(|problem| problem.error.clone())
+    }
+
+    /// Keeps the reason that the configuration in force is not that of the file; `None` if it is.
+    pub(crate) fn set_config_problem(&self, problem: Option<String>) {
+        *lock(&self.config_problem) = problem;
+    }
+
+    /// What is wrong with the daemon's files now, as of the last check of each.
+    pub(crate) fn file_problems(&self) -> Vec<FileProblem> {
+        let mut problems = lock(&self.socket_problems).clone();
+        let named = [
+            (
+                WatchedFile::Configuration,
+                lock(&self.config_problem).clone(),
+            ),
+            (WatchedFile::Hosts, HOSTS.sentence()),
+            (WatchedFile::Subuid, SUBUID.sentence()),
+            (WatchedFile::Subgid, SUBGID.sentence()),
+            (WatchedFile::Certificates, self.certificate_problem()),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(file, error)| Some(FileProblem::new(file, error?)));
+        problems.extend(named);
+        // Without nodes there is no host key to pin.
+        let has_nodes = !self.readings.settings().nodes.is_empty();
+        let of_nodes = self.node_starter.file_problems().into_iter();
+        problems.extend(
+            of_nodes.filter(|problem| has_nodes || problem.file != WatchedFile::KnownHosts),
+        );
+        problems
+    }
+
+    fn certificate_problem(&self) -> Option<String> {
+        let status = self.forwarder.as_ref()?.status();
+        let streams = status.streams.iter();
+        let mut collectors = streams.flat_map(|stream| &stream.collectors);
+        // One directory for all collectors: the first problem is that of all.
+        let trouble = collectors
+            .find_map(|collector| collector.trouble().filter(|one| one.step == "certificates"))?;
+        Some(format!("{}: {}", trouble.error, trouble.remedy))
+    }
+
     pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.limiter)
     }
 
     /// Open connections of callers with a capability.
     pub(crate) fn connections(&self) -> MutexGuard<'_, ConnectionLimits> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connections)
     }
 
     /// Open connections of rejected callers.
     pub(crate) fn rejections(&self) -> MutexGuard<'_, ConnectionLimits> {
-        self.rejections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rejections)
     }
 
     /// Decides with the limiter; a refusal is counted and recorded.
@@ -208,6 +265,7 @@ impl Daemon {
     /// Connections whose host key is no longer accepted are closed then.
     pub(crate) fn check_files(&self) {
         self.node_starter.check_files(Check::Thorough);
+        HOSTS.poll();
         let (subuid, subgid) = (SUBUID.poll(), SUBGID.poll());
         let snapshot = self.snapshot();
         // By their content, which is a few lines: both are the same when nothing has changed.
@@ -253,6 +311,10 @@ impl Daemon {
             .active_peers
             .set(metrics::gauge(limiter.active_peers()));
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct ConfigOf(Arc<Snapshot>);

@@ -5,6 +5,7 @@ use crate::node::known_hosts::KnownHostsFile;
 use crate::node::login_key::LoginKey;
 use crate::node::resolve::{AnyUnicast, Resolver};
 use crate::observe::recorder::{self, Incident, Recorder};
+use crate::observe::socket_watch::SocketWatch;
 use crate::observe::{retention, scrape, service_status};
 use crate::readings::poll;
 use crate::serve::{self, BoundSocket, Guards};
@@ -131,6 +132,7 @@ struct Service {
     /// The reason that its file could not be rotated at the last check.
     rotation_refused: Option<String>,
     retention: retention::Watch,
+    sockets: SocketWatch,
     /// The sentence that systemd was sent last.
     shown: String,
 }
@@ -142,6 +144,7 @@ fn open(
     key: FoundKey,
     parts: Parts,
 ) -> Result<Service, Failure> {
+    let sockets = SocketWatch::over(&opened.socket, opened.control.as_ref());
     let socket = opened.socket.into_socket();
     let control = opened.control.map(BoundSocket::into_socket);
     let metrics = opened
@@ -202,6 +205,7 @@ fn open(
         rotation_refused: None,
         shown: String::new(),
         retention: retention::Watch::over(&daemon.config().audit),
+        sockets,
         daemon,
         drain,
         manager: opened.manager,
@@ -247,11 +251,24 @@ impl Service {
                     self.manager.notify(&[NotifyState::Watchdog]);
                 }
                 () = self.incidents.notified() => self.log_incidents(),
-                _ = file_check.tick() => self.daemon.check_files(),
+                _ = file_check.tick() => self.check_files(),
                 _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 _ = &mut self.metrics => return Err(Failure::TaskEnded("metrics")),
             }
+        }
+    }
+
+    /// Reads the files again that have changed, and looks whether the sockets still have theirs.
+    fn check_files(&mut self) {
+        self.daemon.check_files();
+        let is_other = self.sockets.check();
+        self.daemon.set_socket_problems(self.sockets.problems());
+        self.daemon
+            .metrics
+            .set_file_problems(&self.daemon.file_problems());
+        if is_other {
+            self.show_status();
         }
     }
 
@@ -262,6 +279,7 @@ impl Service {
             &self.daemon.readings.settings().nodes,
             &self.daemon.recorder.health(),
             forwarding.as_ref(),
+            &self.daemon.file_problems(),
         );
         if state != self.shown {
             self.manager.notify(&[NotifyState::Status(&state)]);
@@ -279,9 +297,19 @@ impl Service {
             Ok(loaded) => {
                 let config = loaded.with_warning();
                 tracing::info!("reloaded the configuration: {} nodes", config.nodes.len());
-                for key in self.daemon.reload(config) {
+                let kept = self.daemon.reload(config);
+                for key in &kept {
                     tracing::warn!("{key} has changed in the configuration: restart required");
                 }
+                self.daemon.set_config_problem((!kept.is_empty()).then(|| {
+                    format!(
+                        "{}: {} {} changed, and the previous value stays in force: restart the \
+                         daemon (systemctl restart pulse-sensor-proxy)",
+                        path.display(),
+                        kept.join(", "),
+                        if kept.len() == 1 { "has" } else { "have" },
+                    )
+                }));
                 self.warn_of_ports(&self.daemon.config());
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
@@ -295,6 +323,10 @@ impl Service {
                 tracing::error!(
                     "cannot reload the configuration, the previous one stays in force: {error}"
                 );
+                self.daemon.set_config_problem(Some(format!(
+                    "the configuration was not reloaded, the previous one stays in force: \
+                     {error}; then reload the daemon (systemctl reload pulse-sensor-proxy)"
+                )));
                 Some(error)
             }
         };

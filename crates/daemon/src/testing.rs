@@ -5,6 +5,7 @@ use crate::node::{
     KeyScope, NodeFailure, NodeHandle, NodeInbox, NodeStarter, NodeTaskSettings, Sample,
     SensorCounts, SharedHistory, Stage,
 };
+use crate::observe::files::FileProblem;
 use crate::observe::recorder::{
     Accepting, Health, Incident, OnDisk, Recorder, Recording, RecordingFailed, Retention,
 };
@@ -130,6 +131,10 @@ impl NodeStarter for Script {
     }
 
     fn check_files(&self, _: Check) {}
+
+    fn file_problems(&self) -> Vec<FileProblem> {
+        Vec::new()
+    }
 
     fn public_key(&self) -> String {
         "key".to_owned()

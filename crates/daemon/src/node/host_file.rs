@@ -11,6 +11,7 @@
 //! may not read. Such a denial lasts, and recent kernels log each one, so checks that come with
 //! the clock try it once for each version.
 
+use crate::startup::remedy;
 use pulse_core::callers::subid::{self, SubordinateRanges};
 use pulse_core::nodes::hosts::{self, Hosts};
 use pulse_core::trust::Demand;
@@ -129,6 +130,36 @@ impl<T: Default + PartialEq> HostFile<T> {
         }
     }
 
+    /// What is wrong with it now, with its remedy.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        let last = self.last();
+        self.describe(&last.state, last.content.is_some())
+    }
+
+    fn describe(&self, state: &FileState, has_content: bool) -> Option<String> {
+        let path = self.path;
+        let in_force = if has_content {
+            "its previous content stays in force"
+        } else {
+            "it counts as empty"
+        };
+        Some(match state {
+            FileState::Cut => format!(
+                "{path} has more than {} bytes, and the rest is left out: shorten it",
+                self.limit
+            ),
+            FileState::Denied => format!(
+                "{path} was replaced or cannot be read, {in_force}: write it in place, with mode \
+                 0644, or restart the daemon"
+            ),
+            FileState::Unreadable(error) => format!("cannot read {path}, {in_force}: {error}"),
+            FileState::Refused(refusal) => {
+                format!("{path} is refused and counts as empty: {refusal}")
+            }
+            FileState::Missing | FileState::Read => return None,
+        })
+    }
+
     fn check(&self, check: Check) -> Arc<T> {
         let mut last = self.last();
         let read = last.read.read_again(Path::new(self.path), check, |path| {
@@ -162,7 +193,10 @@ impl<T: Default + PartialEq> HostFile<T> {
                     FileState::Missing
                 }
                 io::ErrorKind::PermissionDenied => FileState::Denied,
-                _ => FileState::Unreadable(error.to_string()),
+                _ => {
+                    let remedy = remedy::of_shared_file(Path::new(self.path), &error);
+                    FileState::Unreadable(format!("{error}: {remedy}"))
+                }
             },
             Err(Refused::Untrusted(untrusted)) => {
                 last.content = None;
@@ -178,34 +212,22 @@ impl<T: Default + PartialEq> HostFile<T> {
 
     fn log(&self, before: &FileState, state: &FileState, has_content: bool) {
         let path = self.path;
-        let in_force = if has_content {
-            "its previous content stays in force"
-        } else {
-            "it counts as empty"
-        };
-        match state {
-            FileState::Missing => {
+        if let Some(sentence) = self.describe(state, has_content) {
+            match state {
+                FileState::Refused(_) => tracing::error!("{sentence}"),
+                _ => tracing::warn!("{sentence}"),
+            }
+            return;
+        }
+        match (before, state) {
+            (_, FileState::Missing) => {
                 tracing::warn!("{path} does not exist any more and counts as empty");
             }
-            FileState::Cut => tracing::warn!(
-                "{path} has more than {} bytes: the rest is left out",
-                self.limit
-            ),
-            FileState::Denied => tracing::warn!(
-                "{path} was replaced or cannot be read, {in_force}: write it in place, or restart the daemon"
-            ),
-            FileState::Unreadable(error) => {
-                tracing::warn!("cannot read {path}, {in_force} until it can be read: {error}");
-            }
-            FileState::Refused(refusal) => {
-                tracing::error!("{path} is refused and counts as empty: {refusal}");
-            }
-            FileState::Read => match before {
-                FileState::Denied | FileState::Unreadable(_) | FileState::Refused(_) => {
-                    tracing::info!("{path} can be read again");
-                }
-                FileState::Missing | FileState::Read | FileState::Cut => {}
-            },
+            (
+                FileState::Denied | FileState::Unreadable(_) | FileState::Refused(_),
+                FileState::Read,
+            ) => tracing::info!("{path} can be read again"),
+            _ => {}
         }
     }
 

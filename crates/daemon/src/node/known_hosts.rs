@@ -4,6 +4,7 @@
 //! A check costs a few microseconds, whatever the number of nodes. A file that cannot be read is
 //! read again by each check, and meanwhile admits no new connection: it may have a revocation.
 
+use crate::startup::remedy;
 use pulse_core::nodes::known_hosts::pins::{FileState, Pins, PinsChange, WatchedPins};
 use pulse_core::nodes::known_hosts::{BadLine, KnownHosts, MAX_BYTES, has_byte_order_mark};
 use pulse_core::trust::Demand;
@@ -27,6 +28,8 @@ struct State {
     last: LastRead,
     /// SHA-256 of the text that the pins come from; `None` when the file was not usable.
     digest: Option<[u8; 32]>,
+    /// True if there was no file at the last check.
+    is_missing: bool,
     watched: WatchedPins,
 }
 
@@ -54,6 +57,22 @@ impl KnownHostsFile {
     /// The reason that the file cannot be used, although it exists.
     pub(crate) fn current(&self) -> Result<Arc<KnownHosts>, Arc<str>> {
         self.refresh(Check::Quick).for_new
+    }
+
+    /// The reason that no host key can be checked, with its remedy.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let state = self.state();
+        let path = self.path.display();
+        match &state.watched.pins().for_new {
+            Err(reason) => Some(format!(
+                "known_hosts cannot be used, no node can be connected to: {reason}"
+            )),
+            Ok(_) if state.is_missing => Some(format!(
+                "{path} does not exist, so no host key is pinned: add those of the nodes, as \
+                 docs/nodes.md says"
+            )),
+            Ok(_) => None,
+        }
     }
 
     /// Reads the file again if it has changed or could not be read.
@@ -96,17 +115,16 @@ impl KnownHostsFile {
                 }
             }
             Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => FileState::Missing,
-            Err(Refused::Io(error)) if error.kind() == ErrorKind::PermissionDenied => {
-                FileState::Unusable(format!(
-                    "{path}: {error}: the daemon's user must be able to read it, \"chmod 644 {path}\""
-                ))
+            Err(Refused::Io(error)) => {
+                let remedy = remedy::of_shared_file(&self.path, &error);
+                FileState::Unusable(format!("{path}: {error}: {remedy}"))
             }
-            Err(Refused::Io(error)) => FileState::Unusable(format!("{path}: {error}")),
             Err(Refused::Untrusted(untrusted)) => FileState::Unusable(untrusted.to_string()),
         };
         if !matches!(found, FileState::Read(_)) {
             state.digest = None;
         }
+        state.is_missing = matches!(found, FileState::Missing);
         let Some(change) = state.watched.update(found, Instant::now()) else {
             return;
         };

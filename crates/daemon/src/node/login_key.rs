@@ -51,6 +51,15 @@ impl LoginKey {
         key::public_line(&self.key.borrow()).unwrap_or_default()
     }
 
+    /// The reason that the file cannot be used now, with its remedy.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let problem = state.problem.as_deref()?;
+        Some(format!(
+            "the SSH key cannot be used, the one that was read last stays in use: {problem}"
+        ))
+    }
+
     /// Reads the file again if it has changed or could not be read.
     pub(crate) fn check(&self, check: Check) {
         let Some(path) = &self.path else {
@@ -133,7 +142,7 @@ mod tests {
         let file = home.path().join(key::FILE_NAME);
         let good = fs::read(&file).unwrap();
         let line = login.public_line();
-        let problem = || login.state.lock().unwrap().problem.clone();
+        let problem = || login.problem();
         let now = || key::public_line(&login.current()).unwrap();
         fs::write(&file, "not a key").unwrap();
         assert_eq!(now(), line);

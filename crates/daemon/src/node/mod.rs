@@ -28,6 +28,7 @@ pub(crate) use handle::NodeHandle;
 #[cfg(test)]
 pub(crate) use handle::NodeInbox;
 
+use crate::observe::files::{FileProblem, WatchedFile};
 use connect::SshConnector;
 use pulse_core::config::{Config, NodeSettings, Timeouts};
 use pulse_core::nodes::hosts::Hosts;
@@ -65,6 +66,9 @@ pub(crate) trait NodeStarter: Send + Sync {
     /// read. Connections whose host key is no longer accepted are closed then.
     fn check_files(&self, check: Check);
 
+    /// What is wrong with `known_hosts` and the SSH key now.
+    fn file_problems(&self) -> Vec<FileProblem>;
+
     /// The public half of the SSH key, as a line of `authorized_keys`.
     fn public_key(&self) -> String;
 }
@@ -100,6 +104,13 @@ impl NodeStarter for Arc<NodeContext> {
     fn check_files(&self, check: Check) {
         self.known_hosts.check(check);
         self.key.check(check);
+    }
+
+    fn file_problems(&self) -> Vec<FileProblem> {
+        let of = |file| move |error: String| FileProblem::new(file, error);
+        let known_hosts = self.known_hosts.problem().map(of(WatchedFile::KnownHosts));
+        let key = self.key.problem().map(of(WatchedFile::SshKey));
+        known_hosts.into_iter().chain(key).collect()
     }
 
     fn public_key(&self) -> String {

@@ -7,6 +7,7 @@ use super::host_key::Identity;
 use super::stream::{CONNECT_TIMEOUT, UNACKNOWLEDGED_TIMEOUT};
 use super::task::{Connector, LocalFiles, NodeSession, NodeTask};
 use super::{NodeStarter, NodeTaskSettings, Nodes, SharedHistory};
+use crate::observe::files::FileProblem;
 use crate::testing::{CapturedLog, Records, SECOND, name, sample};
 use pulse_core::config::{Config, Timeouts};
 use pulse_core::nodes::clock::NodeClock;
@@ -718,6 +719,10 @@ impl NodeStarter for Starts {
     }
 
     fn check_files(&self, _: Check) {}
+
+    fn file_problems(&self) -> Vec<FileProblem> {
+        Vec::new()
+    }
 
     fn public_key(&self) -> String {
         String::new()

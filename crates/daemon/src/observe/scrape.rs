@@ -168,16 +168,18 @@ impl Reply {
                 body: listener.metrics(*format, daemon),
             },
             Request::Readiness => {
-                // While no record can be written, every reading is refused.
+                // While no record can be written, every reading is refused; while the callers'
+                // socket has no file, no caller can ask for one.
                 let health = daemon.recorder.health();
-                if health.available {
-                    Self::text("200 OK", "ready\n".into())
+                let problem = if health.available {
+                    daemon.lost_socket()
                 } else {
                     let error = health.last_error.unwrap_or_default();
-                    Self::text(
-                        "503 Service Unavailable",
-                        format!("audit log unavailable: {error}\n"),
-                    )
+                    Some(format!("audit log unavailable: {error}"))
+                };
+                match problem {
+                    None => Self::text("200 OK", "ready\n".into()),
+                    Some(problem) => Self::text("503 Service Unavailable", format!("{problem}\n")),
                 }
             }
             Request::Refused(refusal) => Self::text(refusal.status(), format!("{refusal}\n")),

@@ -1,6 +1,7 @@
 //! The daemon's state in a sentence, as `systemctl status` shows it (`STATUS=`, `sd_notify(3)`).
 
 use crate::node::{NodeFailure, Nodes};
+use crate::observe::files::{FileProblem, WatchedFile};
 use crate::observe::recorder::Health;
 use pulse_forward::status::{Status as Forwarding, StreamStatus};
 
@@ -12,8 +13,17 @@ const MAX_CHARS: usize = 400;
 
 /// The sentence of a daemon that serves.
 #[must_use]
-pub(crate) fn serving(nodes: &Nodes, log: &Health, forwarding: Option<&Forwarding>) -> String {
+pub(crate) fn serving(
+    nodes: &Nodes,
+    log: &Health,
+    forwarding: Option<&Forwarding>,
+    files: &[FileProblem],
+) -> String {
     let mut parts = vec![readings(nodes)];
+    // In whole, and before the nodes: who cannot connect is served no node.
+    if let Some(lost) = files.iter().find(|one| one.file == WatchedFile::Socket) {
+        parts.insert(0, lost.error.clone());
+    }
     if !log.available {
         let reason = log.last_error.as_deref().unwrap_or("no record was written");
         // First: nothing else matters while every request is refused.
@@ -23,6 +33,14 @@ pub(crate) fn serving(nodes: &Nodes, log: &Health, forwarding: Option<&Forwardin
         );
     }
     parts.extend(forwarding.into_iter().filter_map(problems));
+    let others: Vec<&str> = files
+        .iter()
+        .filter(|one| one.file != WatchedFile::Socket)
+        .map(|one| one.file.as_str())
+        .collect();
+    if !others.is_empty() {
+        parts.push(format!("problems with files: {}", names(&others)));
+    }
     let sentence = parts.join("; ");
     // An error may quote a file's name. One line is all that the message may have.
     let printable = |c: char| if c.is_control() { ' ' } else { c };
@@ -114,7 +132,7 @@ mod tests {
         });
         let readings = &fixture.daemon.readings;
         let nodes = || readings.settings().nodes.clone();
-        let before = serving(&nodes(), &healthy(), None);
+        let before = serving(&nodes(), &healthy(), None, &[]);
         if !names.is_empty() {
             let unread = format!(", {} not read yet", names.len());
             assert!(before.ends_with(&unread), "{before}");
@@ -133,7 +151,22 @@ mod tests {
                 )
                 .await;
         }
-        serving(&nodes(), log, None)
+        serving(&nodes(), log, None, &[])
+    }
+
+    #[test]
+    fn files_with_problems_are_named() {
+        let problem = |file| FileProblem::new(file, "the socket was removed: restart");
+        let said = |files: &[FileProblem]| serving(&Nodes::default(), &healthy(), None, files);
+        let nodes = "serving no nodes: allowed_nodes is empty";
+        assert_eq!(
+            said(&[problem(WatchedFile::Hosts), problem(WatchedFile::SshKey)]),
+            format!("{nodes}; problems with files: hosts, ssh_key")
+        );
+        assert_eq!(
+            said(&[problem(WatchedFile::Socket)]),
+            format!("the socket was removed: restart; {nodes}")
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use super::dispatch;
 use crate::node::{NodeFailure, NodeHandle};
+use crate::observe::files::FileProblem;
 use crate::state::Daemon;
 use pulse_audit::Health;
 use pulse_core::audit_log::growth::{self, TimeLeft};
@@ -62,6 +63,8 @@ struct DaemonHealth {
     /// `None` without a collector.
     forwarding: Option<Status>,
     confinement: ConfinementHealth,
+    /// The files that cannot be used now.
+    files: Vec<FileProblem>,
 }
 
 /// The state of the audit log.
@@ -112,6 +115,7 @@ impl HealthReport {
                 audit: AuditHealth::of(daemon),
                 forwarding: dispatch::forwarding(daemon).ok(),
                 confinement: daemon.confinement(),
+                files: daemon.file_problems(),
             }),
         }
     }

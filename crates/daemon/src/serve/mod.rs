@@ -19,7 +19,7 @@ pub(crate) use backlog::Guards;
 pub(crate) use health::ConfinementHealth;
 pub(crate) use listener::{serve_administrators, serve_callers};
 pub(crate) use request::Request;
-pub(crate) use socket::BoundSocket;
+pub(crate) use socket::{Binder, BoundSocket};
 
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,29 @@
 //! A listening Unix socket and its file: made, taken over from systemd, removed.
 
+use crate::sys::socket_name::{NameState, SocketName};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A listening socket before the runtime is there: it is bound before the daemon confines
 /// itself.
 pub(crate) struct BoundSocket {
     listener: UnixListener,
+    /// `None` when it has no file that the daemon can see.
+    name: Option<Arc<SocketName>>,
     /// `None` when systemd has bound the socket and removes the file.
     file: Option<SocketFile>,
+}
+
+/// The process that has bound a socket, and removes its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binder {
+    /// The daemon.
+    Daemon,
+    /// systemd.
+    Systemd,
 }
 
 impl BoundSocket {
@@ -23,9 +35,13 @@ impl BoundSocket {
     pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         remove_stale(path)?;
         let listener = crate::sys::bind_unix(path, mode)?;
-        let file = Some(SocketFile(path.to_owned()));
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, file })
+        let name = Arc::new(SocketName::of(path)?);
+        Ok(Self {
+            listener,
+            name: Some(Arc::clone(&name)),
+            file: Some(SocketFile(name)),
+        })
     }
 
     /// A socket that systemd has bound.
@@ -34,10 +50,28 @@ impl BoundSocket {
     /// Those of `fcntl(2)`.
     pub(crate) fn inherited(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        // An abstract socket has no file, and that of the control socket cannot be seen under the
+        // unit, whose user may not enter its directory.
+        let name = address
+            .as_pathname()
+            .and_then(|path| SocketName::of(path).ok())
+            .map(Arc::new);
         Ok(Self {
             listener,
+            name,
             file: None,
         })
+    }
+
+    /// The name of its file, to be watched, and its binder.
+    pub(crate) fn name(&self) -> Option<(Arc<SocketName>, Binder)> {
+        let binder = if self.file.is_some() {
+            Binder::Daemon
+        } else {
+            Binder::Systemd
+        };
+        self.name.clone().map(|name| (name, binder))
     }
 
     pub(crate) fn into_socket(self) -> Socket {
@@ -55,12 +89,16 @@ pub(crate) struct Socket {
 }
 
 /// The file of a socket, removed when dropped.
-struct SocketFile(PathBuf);
+struct SocketFile(Arc<SocketName>);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // This fails in a directory that belongs to root; the next start replaces the file.
-        let _ = std::fs::remove_file(&self.0);
+        // Another file of this name is not ours: perhaps the socket of a daemon that was started
+        // after ours was removed.
+        if self.0.state() == NameState::Kept {
+            // This fails in a directory that belongs to root; the next start replaces the file.
+            let _ = std::fs::remove_file(self.0.path());
+        }
     }
 }
 

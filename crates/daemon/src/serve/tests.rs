@@ -463,6 +463,12 @@ async fn health_tells_nodes_and_daemon() {
     assert_eq!(health["audit"]["writable"], false);
     assert_eq!(health["forwarding"], Value::Null);
     assert_eq!(health["confinement"]["missing"], json!([]));
+    let problem = "the configuration was not reloaded".to_owned();
+    fixture.daemon.set_config_problem(Some(problem.clone()));
+    let health = fixture.answer(Capabilities::all(), line).await["data"].take();
+    let found = json!({"file": "configuration", "error": problem});
+    let files = health["files"].as_array().unwrap();
+    assert!(files.contains(&found), "{health}");
     assert_eq!(fixture.script.asked(), ["a", "b"]);
     let reply = fixture.answer(Capabilities::NONE, line).await;
     assert_eq!(reply["error"], "unauthorized");

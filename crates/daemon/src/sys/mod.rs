@@ -4,6 +4,7 @@ pub(crate) mod accept;
 mod binding;
 mod caller;
 pub(crate) mod random;
+pub(crate) mod socket_name;
 pub(crate) mod systemd;
 pub(crate) mod watched;
 

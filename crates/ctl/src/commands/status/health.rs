@@ -31,6 +31,17 @@ pub(super) struct Report {
     /// Absent without a collector, too.
     pub(super) forwarding: Option<Status>,
     pub(super) confinement: Option<Confinement>,
+    /// The files that the daemon cannot use now.
+    #[serde(default)]
+    pub(super) files: Vec<FileProblem>,
+}
+
+/// A file of the daemon that cannot be used, or is not what is in force.
+#[derive(Debug, Deserialize)]
+pub(super) struct FileProblem {
+    pub(super) file: String,
+    /// A sentence with its remedy.
+    pub(super) error: String,
 }
 
 /// A listed node.
@@ -115,6 +126,7 @@ impl Report {
             || self.nodes.iter().any(|node| node.warning.is_some())
             || audit.is_some_and(|audit| !audit.writable || !audit.problems.is_empty())
             || confinement.is_some_and(|layers| !layers.missing.is_empty())
+            || !self.files.is_empty()
     }
 
     /// The exit code.

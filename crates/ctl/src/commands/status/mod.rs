@@ -22,8 +22,8 @@ pub(super) use own::Status;
 /// Show the health of the nodes and of the daemon
 ///
 /// Which nodes answer, fail or wait, and the age of the last good reading of each; for
-/// administrators the audit log, its seals and retention, forwarding and confinement
-/// too. What is wrong is explained at the end, with its remedy. Nothing is asked of a
+/// administrators the audit log, its seals and retention, forwarding, confinement and
+/// files that cannot be used too. What is wrong is explained at the end, with its remedy. Nothing is asked of a
 /// node.
 ///
 /// The exit code is 1 when something is wrong; 3 when nothing is, but a node has not

@@ -1,6 +1,6 @@
 //! The report for people: a line for each subject, the nodes, what is wrong.
 
-use super::health::{Audit, Confinement, Node, NodeState, Report};
+use super::health::{Audit, Confinement, FileProblem, Node, NodeState, Report};
 use crate::commands::forward;
 use crate::error::Outcome;
 use crate::ui::age::ago;
@@ -45,7 +45,10 @@ pub(super) fn overview(report: &Report, now: i64, columns: Option<usize>) -> Vec
         ));
     }
     match &report.confinement {
-        Some(confinement) => lines.extend(named("confinement", layers(confinement), columns)),
+        Some(confinement) => {
+            lines.extend(named("confinement", layers(confinement), columns));
+            lines.extend(named("files", files(&report.files), columns));
+        }
         None => {
             let rest = "only administrators see the rest: run it as root".to_owned();
             lines.extend(named("daemon", (Tone::Faint, rest), columns));
@@ -158,6 +161,15 @@ fn layers(Confinement { active, missing }: &Confinement) -> (Tone, String) {
     }
 }
 
+/// The files with a problem; the sentences come at the end.
+fn files(problems: &[FileProblem]) -> (Tone, String) {
+    if problems.is_empty() {
+        return (Tone::Plain, "all can be used".to_owned());
+    }
+    let names: Vec<&str> = problems.iter().map(|one| one.file.as_str()).collect();
+    (Tone::Bad, format!("a problem with {}", names.join(", ")))
+}
+
 /// The nodes, the worst first.
 fn table(nodes: &[Node]) -> Vec<Line> {
     let names = nodes.iter().map(|node| width(&escape(&node.name)));
@@ -196,12 +208,15 @@ fn explanations(report: &Report) -> Vec<(Tone, String)> {
         .nodes
         .iter()
         .filter_map(|node| Some((Tone::Bad, node.warning.clone()?)));
+    let of_files = report.files.iter();
+    let of_files = of_files.map(|one| (Tone::Bad, one.error.clone()));
     let audit = report.audit.iter();
     let problems = audit.clone().flat_map(|audit| &audit.problems);
     let problems = problems.map(|problem| (Tone::Bad, format!("audit log: {problem}")));
     let warnings = audit.filter_map(|audit| Some((Tone::Warm, audit.warning.clone()?)));
     of_nodes
         .chain(of_keys)
+        .chain(of_files)
         .chain(problems)
         .chain(warnings)
         .collect()
@@ -249,6 +264,7 @@ mod tests {
                       "has_retention": true},
             "forwarding": null,
             "confinement": {"active": ["landlock (ABI 6)", "seccomp (88 calls)"], "missing": []},
+            "files": [{"file": "known_hosts", "error": "known_hosts cannot be used"}],
         })
     }
 
@@ -257,6 +273,7 @@ mod tests {
         let mut site = site();
         site["nodes"] = json!([{"name": "pve1", "state": "answering", "age_ms": 0}]);
         site["audit"]["problems"] = json!([]);
+        site["files"] = json!([]);
         site
     }
 
@@ -274,6 +291,7 @@ audit log    records 1 to 1204, 3 of them not sealed yet; epoch 7
 retention    old segments are removed; the log has 1.3 MB
 forwarding   not configured
 confinement  landlock (ABI 6), seccomp (88 calls)
+files        a problem with known_hosts
 
 NODE  STATE      LAST GOOD READING
 pve2  waiting    12 min ago
@@ -281,6 +299,8 @@ pve3  unread     none
 pve1  answering  3.4 s ago
 
 node \"pve2\" cannot be reached; next attempt in 8 s
+
+known_hosts cannot be used
 
 audit log: exceeds its retention: held
 ";
@@ -309,6 +329,7 @@ audit log: exceeds its retention: held
             ("/audit/writable", json!(false)),
             ("/audit/problems", json!(["x"])),
             ("/confinement/missing", json!(["seccomp"])),
+            ("/files", json!([{"file": "hosts", "error": "x"}])),
         ] {
             let wrong = outcome(&|data| *data.pointer_mut(path).unwrap() = value.clone());
             assert_eq!(wrong, Outcome::Finding, "{path}");

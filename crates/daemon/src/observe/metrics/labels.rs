@@ -43,6 +43,12 @@ pub(super) struct RefusalLabels {
     pub(super) peer: String,
 }
 
+/// `file`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FileLabel {
+    pub(super) file: &'static str,
+}
+
 /// `reason`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ReasonLabel {

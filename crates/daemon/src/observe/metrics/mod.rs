@@ -6,11 +6,12 @@
 mod labels;
 
 use crate::node::SensorCounts;
+use crate::observe::files::{FileProblem, WatchedFile};
 use crate::observe::forwarding::ForwardMetrics;
 use crate::observe::recorder::{AuditMetrics, Recorder};
 use labels::{
-    BuildLabel, ExchangeLabels, MethodLabel, NodeLabel, ReasonLabel, RefusalLabels, RpcLabels,
-    StateLabels,
+    BuildLabel, ExchangeLabels, FileLabel, MethodLabel, NodeLabel, ReasonLabel, RefusalLabels,
+    RpcLabels, StateLabels,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -64,6 +65,7 @@ pub(crate) struct Metrics {
     forced_command_missing: Family<NodeLabel, Gauge>,
     node_failing: Family<NodeLabel, Gauge>,
     clock_offset: Family<NodeLabel, Gauge>,
+    file_problem: Family<FileLabel, Gauge>,
     peers: Mutex<HashSet<PeerId>>,
     /// Connections over their user's accept budget.
     pub closed_unread: Counter,
@@ -101,6 +103,7 @@ impl Metrics {
             forced_command_missing: Family::default(),
             node_failing: Family::default(),
             clock_offset: Family::default(),
+            file_problem: Family::default(),
             peers: Mutex::default(),
             closed_unread: Counter::default(),
             queue_depth: Gauge::default(),
@@ -111,6 +114,7 @@ impl Metrics {
         };
         metrics.register_requests();
         metrics.register_nodes();
+        metrics.set_file_problems(&[]);
         // Collectors are read at each scrape: the log and the forwarder count by themselves.
         let registry = &mut metrics.registry;
         registry.register_collector(Box::new(AuditMetrics(Arc::clone(recorder))));
@@ -241,6 +245,23 @@ impl Metrics {
             "Seconds by which the node's clock is ahead of this host's, in the helper's last reading",
             self.clock_offset.clone(),
         );
+        r.register(
+            "file_problem",
+            "Whether a file of the daemon cannot be used now, or is not what is in force",
+            self.file_problem.clone(),
+        );
+    }
+
+    /// Sets the files with a problem; all others have none.
+    pub(crate) fn set_file_problems(&self, problems: &[FileProblem]) {
+        for file in WatchedFile::ALL {
+            let has_problem = problems.iter().any(|problem| problem.file == file);
+            self.file_problem
+                .get_or_create(&FileLabel {
+                    file: file.as_str(),
+                })
+                .set(i64::from(has_problem));
+        }
     }
 
     /// A request has its outcome.

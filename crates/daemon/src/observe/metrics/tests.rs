@@ -30,6 +30,7 @@ fn names_are_those_of_the_contract() {
             here: 100,
         }),
     );
+    metrics.set_file_problems(&[FileProblem::new(WatchedFile::KnownHosts, "x")]);
     metrics.refused("rate", &PeerId::Uid(1));
     metrics.penalised("invalid_request", &PeerId::Uid(1));
     metrics.node_refused("node_not_allowlisted");
@@ -58,6 +59,8 @@ fn names_are_those_of_the_contract() {
         "pulse_proxy_forced_command_missing{node=\"pve1\"} 1",
         "pulse_proxy_node_failing{node=\"pve1\"} 1",
         "pulse_proxy_node_clock_offset_seconds{node=\"pve1\"} -90",
+        "pulse_proxy_file_problem{file=\"known_hosts\"} 1",
+        "pulse_proxy_file_problem{file=\"socket\"} 0",
         "pulse_proxy_build_info{version=",
         "pulse_proxy_audit_available 1",
         "pulse_proxy_audit_refused_total 0",
