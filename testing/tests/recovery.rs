@@ -86,7 +86,7 @@ fn readable_pins_end_the_wait() {
     for _ in 0..3 {
         let error = node.daemon.temperature("pve1").unwrap_err();
         assert!(error.contains("known_hosts cannot be used"), "{error}");
-        let remedy = format!("chmod 644 {}", file.display());
+        let remedy = format!("chmod 0644 {}", file.display());
         assert!(error.contains(&remedy), "{error}");
     }
     recovers(&node, || set(0o644));
