@@ -1,11 +1,13 @@
 //! Files of the state directory with any content: cursors, losses, messages, seal keys, the reason
-//! that a log stopped. A parsed file is written as the same, no number exceeds 2^53, and a start on
+//! that a log stopped, its end and its other files. A parsed file is written as the same, no number exceeds 2^53, and a start on
 //! any file continues with valid numbers.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_audit::fuzzing::{seal_key, seal_key_name, segment_name, segments, stop_file};
+use pulse_audit::fuzzing::{
+    end_file, files_file, seal_key, seal_key_name, segment_name, segments, stop_file,
+};
 use pulse_core::ordinal::Ordinal;
 use pulse_core::state_format::parse_format;
 use pulse_forward::cursor::ResumePoint;
@@ -33,13 +35,15 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(epoch <= Ordinal::MAX && !log.contains(' '));
                 assert_eq!(file, bytes, "a key has one file");
             }
-            if let Some((seq, file)) = stop_file(bytes) {
-                assert!(seq <= Ordinal::MAX);
-                assert_eq!(
-                    stop_file(&file),
-                    Some((seq, file)),
-                    "it is read as it is written"
-                );
+            for parse in [stop_file, end_file] {
+                if let Some((seq, file)) = parse(bytes) {
+                    assert!(seq <= Ordinal::MAX);
+                    let again = parse(&file);
+                    assert_eq!(again, Some((seq, file)), "it is read as it is written");
+                }
+            }
+            if let Some(file) = files_file(bytes) {
+                assert_eq!(files_file(&file), Some(file), "it is read as it is written");
             }
         }
         2 => names(bytes),

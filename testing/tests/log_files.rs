@@ -204,3 +204,32 @@ fn a_restart_hides_no_change() {
     let daemon = Daemon::start_with(home, &[]);
     assert!(daemon.temperature("pve1").is_ok());
 }
+
+#[test]
+fn damage_without_a_daemon_is_found() {
+    for is_live in [true, false] {
+        let mut fleet = fleet();
+        fleet.daemon.signal(Signal::SIGTERM);
+        fleet.daemon.wait();
+        let home = fleet.daemon.home();
+        let file = if is_live {
+            home.audit_log()
+        } else {
+            segment(home)
+        };
+        fs::remove_file(&file).unwrap();
+        let ended = run_in(home);
+        assert_eq!(ended.code, 73, "{ended:?}");
+        let named = file.file_name().unwrap().to_str().unwrap();
+        let sentence = format!("{named} was removed by another program");
+        assert!(ended.errors.contains(&sentence), "{ended:?}");
+        let config = home.config_file();
+        let accept = ["audit", "accept-loss", "--config", config.to_str().unwrap()];
+        let accepted = control::run(home, &accept);
+        assert_eq!(accepted.code, 0, "{accepted:?}");
+        let daemon = Daemon::start_with(home, &[]);
+        assert!(daemon.temperature("pve1").is_ok());
+        let disturbed = home.records_of("log.disturbed");
+        assert_eq!(disturbed.last().unwrap()["file"], named);
+    }
+}

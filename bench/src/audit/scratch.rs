@@ -44,6 +44,10 @@ impl Storage for Scratch {
         Ok(Live::Here(self.length))
     }
 
+    fn copy_live(&mut self, _name: &str, _length: u64, _reserve: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn rename_live(&mut self, _name: &str) -> io::Result<()> {
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::storage::{Dir, FileState, LIVE, Live, RESERVE, Storage, is_removed_on
 use nix::sys::statvfs::statvfs;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const LOG_MODE: u32 = 0o640;
@@ -73,7 +73,12 @@ impl Storage for Directory {
         self.live = None;
         // O_APPEND: a file with `chattr +a` cannot be opened for writing without it (chattr(1)).
         let mut options = OpenOptions::new();
-        options.append(true).create_new(create).mode(LOG_MODE);
+        // Reading too: once it is removed, only this descriptor has its records.
+        options
+            .read(true)
+            .append(true)
+            .create_new(create)
+            .mode(LOG_MODE);
         let file = open_with(&mut options, &self.log.join(LIVE))?;
         if create {
             // The file's name is durable before the first record in it is.
@@ -146,6 +151,29 @@ impl Storage for Directory {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         fs::rename(self.log.join(LIVE), to)?;
+        sync_directory(&self.log)
+    }
+
+    fn copy_live(&mut self, name: &str, length: u64, reserve: u64) -> io::Result<()> {
+        let (to, unfinished) = (self.log.join(name), self.log.join(format!("{name}.new")));
+        if to.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let live = self.file()?;
+        if self.free()? < length.saturating_add(reserve) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let copied = create(&unfinished, LOG_MODE).and_then(|mut copy| {
+            let mut from = FromStart { file: live, at: 0 };
+            io::copy(&mut from.by_ref().take(length), &mut copy)?;
+            copy.sync_all()?;
+            fs::rename(&unfinished, to)
+        });
+        if copied.is_err() {
+            // A part of it only takes space. It may not exist.
+            let _ = fs::remove_file(unfinished);
+        }
+        copied?;
         sync_directory(&self.log)
     }
 
@@ -268,6 +296,20 @@ impl Storage for Directory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+/// Reads an open file without moving its position, which appending does not use either.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 }
 

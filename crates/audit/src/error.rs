@@ -91,15 +91,36 @@ pub enum LogError {
     /// No other program changed the log's files, so there is no loss to accept.
     #[error("no file of the log was changed by another program: there is no loss to accept")]
     NothingLost,
-    /// The file that says why the log stopped cannot be used.
+    /// Files were changed that had not been reported when the loss was accepted.
+    #[error("{}: look at them, and accept the loss again", listed(.0))]
+    Unseen(Vec<ChangedFile>),
+    /// A file of the state directory cannot be used.
     #[error(
-        "the file \"stopped\" in the state directory cannot be used ({0}): move it aside after you \
-         have looked at it, and verify the log with `pulse-sensorctl audit verify`"
+        "the file \"{file}\" in the state directory cannot be used ({reason}): move it aside after \
+         you have looked at it, and verify the log with `pulse-sensorctl audit verify`"
     )]
-    StopFile(String),
+    StateFile {
+        /// Its name.
+        file: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// The kernel has no random bytes.
     #[error("cannot make a key")]
     Random(#[from] getrandom::Error),
+}
+
+/// The most files in a sentence.
+const MAX_NAMED: usize = 10;
+
+/// The changes, as a sentence.
+fn listed(changed: &[ChangedFile]) -> String {
+    let named = changed.iter().take(MAX_NAMED).map(ToString::to_string);
+    let mut sentences: Vec<String> = named.collect();
+    if changed.len() > MAX_NAMED {
+        sentences.push(format!("{} more files", changed.len() - MAX_NAMED));
+    }
+    sentences.join("; ")
 }
 
 impl LogError {

@@ -1,7 +1,8 @@
 //! Private parsers, for fuzz targets.
 
+use crate::inventory::{END_FILE, EndFile, FILES_FILE, FilesFile, parse, to_file};
 use crate::key::SealKey;
-use crate::stop::StopFile;
+use crate::stop::{STOP_FILE, StopFile};
 use crate::storage;
 
 /// The log and epoch in a key file, and the file that is written for that key.
@@ -21,8 +22,22 @@ pub fn seal_key_name(name: &str) -> Option<(u64, String)> {
 /// The last record in the file that says why a log stopped, and the file with the same content.
 #[must_use]
 pub fn stop_file(text: &[u8]) -> Option<(u64, Vec<u8>)> {
-    let stop = StopFile::parse(text).ok()?;
-    Some((stop.head()?.seq, stop.to_file()))
+    let stop: StopFile = parse(STOP_FILE, text).ok()?;
+    Some((stop.end.head()?.seq, to_file(&stop)))
+}
+
+/// The last record in the file with the end of a log, and the file with the same content.
+#[must_use]
+pub fn end_file(text: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let file: EndFile = parse(END_FILE, text).ok()?;
+    Some((file.end.head()?.seq, to_file(&file)))
+}
+
+/// The file that lists a log's other files, with the same content.
+#[must_use]
+pub fn files_file(text: &[u8]) -> Option<Vec<u8>> {
+    let file: FilesFile = parse(FILES_FILE, text).ok()?;
+    Some(to_file(&file))
 }
 
 /// The number of the first record in a segment's name, and the name of that segment.

@@ -33,6 +33,7 @@ mod growing;
 mod handover;
 mod head_line;
 mod init;
+mod inventory;
 mod key;
 mod line;
 mod log;

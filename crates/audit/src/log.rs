@@ -16,7 +16,7 @@ use crate::settings::Settings;
 use crate::storage::{Dir, LIVE, Live, RESERVE, Storage, segment_name, segment_start};
 use crate::tail::Unsealed;
 use crate::time::Timestamp;
-use crate::watch::{Change, ChangedFile, Watch};
+use crate::watch::{ChangedFile, Watch};
 use pulse_core::ordinal::Ordinal;
 use std::io;
 use std::time::Duration;
@@ -69,6 +69,8 @@ pub struct Log<S> {
     /// The files that another program changed, until they are as they were or the loss is
     /// accepted. Nothing else is written meanwhile.
     pub(crate) stopped: Vec<ChangedFile>,
+    /// The log may have had records after its position when it stopped.
+    pub(crate) is_end_bound: bool,
     /// The state directory names all of `stopped`.
     pub(crate) is_stop_stored: bool,
     /// The rename of the live file that has to be completed.
@@ -91,6 +93,7 @@ impl<S: Storage> Log<S> {
             pruning: Pruning::default(),
             watch: Watch::default(),
             stopped: Vec::new(),
+            is_end_bound: false,
             is_stop_stored: true,
             rename: LiveRename::None,
             live_identity: None,
@@ -194,6 +197,7 @@ impl<S: Storage> Log<S> {
         self.at.head = head;
         self.at.unsealed = None;
         let old = std::mem::replace(&mut self.at.key, next);
+        self.store_end(false);
         self.erase(old.epoch)?;
         Ok(true)
     }
@@ -293,7 +297,9 @@ impl<S: Storage> Log<S> {
         // program's to keep.
         if segment_start(renamed).is_some() {
             self.watch.learn(&self.storage, renamed);
+            self.remember_files();
         }
+        self.store_end(false);
         Ok(())
     }
 
@@ -319,18 +325,6 @@ impl<S: Storage> Log<S> {
         self.storage
             .reserve(bytes)
             .map_err(LogError::while_doing("keep space free for the audit log"))
-    }
-
-    /// Closes the live file until [`Log::recover`] opens it again. Not one that was removed: this
-    /// descriptor may be all that is left of its records, and an operator can copy them from
-    /// `/proc/<pid>/fd`.
-    pub(crate) fn close(&mut self) {
-        let is_gone = |one: &ChangedFile| {
-            one.is_live() && matches!(one.change, Change::Removed | Change::Replaced)
-        };
-        if !self.stopped.iter().any(is_gone) {
-            self.storage.close();
-        }
     }
 
     /// Remembers the identity of the live file, by which it is found under another name.

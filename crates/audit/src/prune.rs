@@ -269,6 +269,8 @@ impl<S: Storage> Log<S> {
     fn prune_step(&mut self, now: Timestamp, reason: Reason) -> Result<PruneStep, PruneError> {
         match std::mem::take(&mut self.pruning.stage) {
             Stage::Scanned(segment) => {
+                self.forget_files(&[SEALS, &segment.name])
+                    .map_err(PruneError::while_doing("store the list of the log's files"))?;
                 // Checked before the removal is put on record: it must be possible to finish it.
                 let kept = SealsFile::before(
                     &mut self.storage,
@@ -309,6 +311,7 @@ impl<S: Storage> Log<S> {
                     segment, reason, ..
                 } = *copying;
                 self.remove(&segment)?;
+                self.remember_files();
                 Ok(PruneStep::Removed(RemovedSegment {
                     first: segment.first,
                     last: segment.end.seq,

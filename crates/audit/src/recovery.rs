@@ -10,6 +10,7 @@
 mod displaced;
 mod end;
 mod keys;
+mod opening;
 mod torn;
 
 use crate::error::LogError;
@@ -18,12 +19,13 @@ use crate::log::{LiveRename, Log, Position};
 use crate::log_event::{LogEvent, ResumeReason};
 use crate::record::Head;
 use crate::settings::Settings;
-use crate::stop::{STOP_FILE, StopFile};
+use crate::stop::STOP_FILE;
 use crate::storage::{Dir, LIVE, SEALS, Storage};
-use crate::tail::{Epoch, Tail, Unsealed};
+use crate::tail::{Epoch, Tail};
 use crate::time::Timestamp;
-use crate::watch::{Change, ChangedFile, Watch};
-use end::{LogEnd, Source, find, read_tail};
+use crate::watch::{Change, ChangedFile};
+use end::read_tail;
+pub(crate) use end::{LogEnd, Source, find};
 use keys::{key_epochs, matching_key, read_key};
 use std::io;
 use torn::{TornFiles, set_aside};
@@ -60,105 +62,6 @@ pub enum RecoveryReason<'a> {
 }
 
 impl<S: Storage> Log<S> {
-    /// Opens the log, or creates it if there is none.
-    ///
-    /// # Errors
-    /// [`LogError`]; a log that cannot be continued is not changed.
-    pub fn open(storage: S, settings: Settings, now: Timestamp) -> Result<Self, LogError> {
-        if let Some(stop) = StopFile::load(&storage)? {
-            return Self::stopped(storage, settings, now, stop)?.undone(now);
-        }
-        let mut log = Self::open_unstopped(storage, settings, now)?;
-        log.learn_files()?;
-        Ok(log)
-    }
-
-    /// Opens a log that stopped because other programs changed its files, and accepts the loss.
-    /// Gives the changed files.
-    ///
-    /// # Errors
-    /// [`LogError`]; [`LogError::NothingLost`] when the log did not stop for that.
-    pub fn accept_loss(
-        storage: S,
-        settings: Settings,
-        now: Timestamp,
-        by: &str,
-    ) -> Result<(Self, Vec<ChangedFile>), LogError> {
-        let Some(stop) = StopFile::load(&storage)? else {
-            return Err(LogError::NothingLost);
-        };
-        let mut log = Self::stopped(storage, settings, now, stop)?;
-        let accepted = log.stopped.clone();
-        if let Err(error) = log.recover(now, RecoveryReason::Acceptance { by, refused: 0 }) {
-            // Of a file that was changed later: named now, and accepted the next time.
-            if let LogError::Disturbed(changed) = &error {
-                log.stop(now, vec![changed.clone()]);
-            }
-            return Err(error);
-        }
-        log.learn_files()?;
-        Ok((log, accepted))
-    }
-
-    /// The log as it was when it stopped.
-    fn stopped(
-        storage: S,
-        settings: Settings,
-        now: Timestamp,
-        stop: StopFile,
-    ) -> Result<Self, LogError> {
-        let epoch = stop.epoch;
-        let key = read_key(&storage, epoch)?
-            .filter(|key| key.log_id == stop.log_id && key.epoch == epoch)
-            .ok_or(LogError::KeyMissing { epoch })?;
-        let head = stop
-            .head()
-            .ok_or_else(|| LogError::StopFile("it names no record".to_owned()))?;
-        let at = Position {
-            first: stop.first,
-            length: stop.length,
-            // Their number does not matter: the log is sealed as soon as it continues.
-            unsealed: Some(Unsealed::with(None, 1, now)),
-            ..Position::new(head, key, now)
-        };
-        let mut log = Self::new(storage, settings, at);
-        log.stopped = stop.files;
-        Ok(log)
-    }
-
-    /// Continues a log that stopped, if its files are as they were.
-    fn undone(mut self, now: Timestamp) -> Result<Self, LogError> {
-        if let Some(changed) = self.not_undone() {
-            return Err(LogError::Disturbed(changed.clone()));
-        }
-        self.recover(now, RecoveryReason::Start)?;
-        self.learn_files()?;
-        Ok(self)
-    }
-
-    /// Takes the files besides the live one as they are.
-    fn learn_files(&mut self) -> Result<(), LogError> {
-        self.watch = Watch::of(&self.storage)
-            .map_err(LogError::while_doing("look at the audit log's segments"))?;
-        Ok(())
-    }
-
-    fn open_unstopped(
-        mut storage: S,
-        settings: Settings,
-        now: Timestamp,
-    ) -> Result<Self, LogError> {
-        let found = find(&storage, None, None)?;
-        if found.tail.first.is_none() {
-            return begin(storage, settings, now, &found);
-        }
-        let (position, torn, continuation) = go_on(&mut storage, found, now, &[])?;
-        let mut log = Self::new(storage, settings, position);
-        log.learn_live();
-        log.account_for(now, RecoveryReason::Start, &torn, &continuation)?;
-        Ok(log)
-    }
-
     /// Continues after a failure, from the last record that is known to be on disk.
     ///
     /// # Errors
@@ -202,6 +105,7 @@ impl<S: Storage> Log<S> {
         self.unwritten.clear();
         if let Continuation::Segment(name) = &continuation {
             self.watch.learn(&self.storage, name);
+            self.remember_files();
         }
         match occasion {
             RecoveryReason::Failure(_) | RecoveryReason::Pruning => Ok(()),
@@ -305,6 +209,7 @@ impl<S: Storage> Log<S> {
                 self.watch.relearn(&self.storage, &one.file);
             }
         }
+        self.remember_files();
         // At once: the seal before may be of long ago.
         self.seal(now).map(drop)
     }
@@ -341,6 +246,11 @@ impl<S: Storage> Log<S> {
         if self.at.length == 0 && !is_unended {
             // A file begins with the record that names the log and the key.
             bodies.insert(0, resumed);
+            // The last record says that the log continues: an acceptance, or this one.
+            let is_accepted = matches!(occasion, RecoveryReason::Acceptance { .. });
+            if !self.stopped.is_empty() && !is_accepted {
+                bodies.push(self.resumed(ResumeReason::Recovery { refused: 0 }, None));
+            }
         } else if !matches!(
             occasion,
             RecoveryReason::Failure(_) | RecoveryReason::Pruning

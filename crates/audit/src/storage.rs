@@ -4,6 +4,7 @@
 //! fail any single operation. [`crate::Directory`] is the real implementation.
 
 use pulse_core::ordinal::Ordinal;
+use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 
 /// The name of the live file, to which records are written.
@@ -46,7 +47,7 @@ pub enum Live {
 }
 
 /// A file at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileState {
     /// Its device and inode, which a rename does not change.
     pub identity: (u64, u64),
@@ -78,6 +79,11 @@ pub trait Storage {
 
     /// Gives the live file, open or not, another name, which must be free. An open one stays open.
     fn rename_live(&mut self, name: &str) -> io::Result<()>;
+
+    /// Copies the first `length` bytes of the open live file, which may have no name any more, to a
+    /// new file of this name, and syncs that. `StorageFull` when that would leave less than
+    /// `reserve` bytes free.
+    fn copy_live(&mut self, name: &str, length: u64, reserve: u64) -> io::Result<()>;
 
     /// Cuts a file of the log's directory to `length`, and syncs it.
     fn cut(&mut self, name: &str, length: u64) -> io::Result<()>;

@@ -11,6 +11,7 @@ use crate::log_event::LogEventType;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::hex;
 use crate::time::Timestamp;
+use crate::watch::{Change, ChangedFile};
 use pulse_core::ordinal::Ordinal;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -20,6 +21,9 @@ use std::io::{self, BufRead, BufReader, Read};
 pub const MAX_WRITE_BYTES: usize = 1024 * 1024;
 /// The most bytes that a crash can tear: a write, and the end of the line before it.
 pub(crate) const MAX_TORN_BYTES: usize = MAX_WRITE_BYTES + MAX_LINE_BYTES;
+
+/// The most changed files that are kept; a stop has as many at most.
+const MAX_DISTURBED: usize = 1000;
 
 /// Bytes that are not part of the chain.
 #[derive(Debug, Default)]
@@ -123,6 +127,8 @@ pub(crate) struct Tail {
     pub(crate) torn: Torn,
     /// The last record lacks its newline, and nothing else.
     pub(crate) is_unended: bool,
+    /// The changed files for which the log stopped, if that is how it ends.
+    pub(crate) disturbed: Vec<ChangedFile>,
 }
 
 impl Tail {
@@ -137,6 +143,7 @@ impl Tail {
             length: 0,
             torn: Torn::default(),
             is_unended: false,
+            disturbed: Vec::new(),
         }
     }
 
@@ -186,6 +193,17 @@ impl Tail {
         self.length = end;
         self.unsealed = Some(Unsealed::with(self.unsealed, 1, line.ts));
         match line.log_event() {
+            Some(LogEventType::Disturbed) => {
+                let changed = members(text).and_then(|members| changed_file(&members));
+                if self.disturbed.len() < MAX_DISTURBED {
+                    self.disturbed.extend(changed);
+                }
+            }
+            // It follows them while the log has stopped.
+            Some(LogEventType::Sealed) => (),
+            _ => self.disturbed.clear(),
+        }
+        match line.log_event() {
             Some(LogEventType::Open | LogEventType::Resumed) => {
                 self.epoch = members(text)
                     .and_then(|members| epoch(&members))
@@ -212,6 +230,22 @@ impl Tail {
         }
         true
     }
+}
+
+/// The file in `log.disturbed`; its length is not on record.
+fn changed_file(members: &Value) -> Option<ChangedFile> {
+    let reason = members["reason"].as_str()?;
+    let change = Change::ALL
+        .into_iter()
+        .find(|change| change.as_str() == reason)?;
+    Some(ChangedFile {
+        file: members["file"].as_str()?.to_owned(),
+        change,
+        records: ordinal(members, "first_seq").zip(ordinal(members, "last_seq")),
+        length: u64::MAX,
+        is_recorded: true,
+        found: None,
+    })
 }
 
 /// The epoch in `log.open` and `log.resumed`.

@@ -10,7 +10,9 @@ use crate::regular::is_out_of_descriptors;
 use crate::storage::{
     Dir, FileState, LIVE, SEALS, Storage, is_removed_on_nfs, segment_start, segments,
 };
+use crate::text::hex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -74,6 +76,39 @@ pub struct ChangedFile {
     /// The change is on record.
     #[serde(default)]
     pub(crate) is_recorded: bool,
+    /// The file that had its name when the change was reported; none if that is not known.
+    #[serde(default)]
+    pub(crate) found: Option<Found>,
+}
+
+/// What has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Found {
+    /// Nothing.
+    Absent,
+    /// A directory, a link or a FIFO, or a file that cannot be read.
+    Other,
+    /// A file of this length, and the hash of its last bytes.
+    File { length: u64, tail: String },
+}
+
+impl Found {
+    /// What has the name now. None when that cannot be found out.
+    pub(crate) fn of(storage: &impl Storage, name: &str) -> Option<Self> {
+        use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
+        match Known::of(storage, name) {
+            Ok(Known { state, tail }) => Some(Self::File {
+                length: state.length,
+                tail,
+            }),
+            Err(error) if error.kind() == NotFound => Some(Self::Absent),
+            Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied) => {
+                Some(Self::Other)
+            }
+            Err(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for ChangedFile {
@@ -111,11 +146,11 @@ impl ChangedFile {
 }
 
 /// A file as the writer left it.
-#[derive(Debug)]
-struct Known {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Known {
     state: FileState,
-    /// Its last bytes, with the hash of the last record, which covers all records before.
-    tail: Vec<u8>,
+    /// The hash of its last bytes, with that of the last record, which covers all records before.
+    tail: String,
 }
 
 impl Known {
@@ -125,6 +160,7 @@ impl Known {
         let mut tail = vec![0; usize::try_from(state.length - from).unwrap_or(0)];
         let read = storage.read_at(name, from, &mut tail)?;
         tail.truncate(read);
+        let tail = String::from_utf8_lossy(&hex(&Sha256::digest(&tail))).into_owned();
         Ok(Self { state, tail })
     }
 
@@ -172,7 +208,7 @@ impl Known {
 /// The files of the log besides the live one, as the writer left them. None for a file that this
 /// process has changed and could not look at since: the next check takes it as it is.
 #[derive(Debug, Default)]
-pub(crate) struct Watch(BTreeMap<String, Option<Known>>);
+pub(crate) struct Watch(pub(crate) BTreeMap<String, Option<Known>>);
 
 impl Watch {
     /// The segments and kept seals that are there now.
@@ -189,6 +225,11 @@ impl Watch {
             }
         }
         Ok(watch)
+    }
+
+    /// True for a file that is compared.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// Takes a file as it is now, after this process has changed it.
@@ -276,6 +317,7 @@ impl Watch {
                 change,
                 length,
                 is_recorded: false,
+                found: None,
             });
         Ok(changed.collect())
     }
@@ -290,7 +332,7 @@ impl Watch {
 }
 
 /// The identities of all files in the log's directory: they tell a file's present name.
-fn identities(storage: &impl Storage) -> io::Result<BTreeSet<(u64, u64)>> {
+pub(crate) fn identities(storage: &impl Storage) -> io::Result<BTreeSet<(u64, u64)>> {
     let names = match storage.list(Dir::Log) {
         // The file is missing in any case; only its new name is not known.
         Err(error) if is_out_of_descriptors(&error) => Vec::new(),

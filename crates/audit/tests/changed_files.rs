@@ -62,8 +62,10 @@ fn every_change_stops_until_accepted() {
         );
         let again = accept_loss(place.writer());
         assert!(matches!(again, Err(LogError::NothingLost)), "{again:?}");
-        // Bytes that were added to the live file are set aside; everything else is missing.
-        let is_lossless = (name, change) == (LIVE, Change::Extended);
+        // Bytes that were added to the live file are set aside, and its descriptor still has the
+        // content of one that is gone; everything else is missing.
+        let kept = [Change::Extended, Change::Removed, Change::Replaced];
+        let is_lossless = name == LIVE && kept.contains(&change);
         place.writer().stop();
         let verdict = place.verified().verdict;
         assert_eq!(
@@ -89,7 +91,10 @@ fn what_is_undone_is_on_record() {
         let elsewhere = place.path("elsewhere");
         match change {
             Change::Renamed => fs::rename(elsewhere, place.path(name)).unwrap(),
-            _ => fs::write(place.path(name), content).unwrap(),
+            _ => {
+                fs::write(&elsewhere, content).unwrap();
+                fs::rename(elsewhere, place.path(name)).unwrap();
+            }
         }
         until(place.writer(), |health| health.available);
         record(place.writer()).unwrap();

@@ -50,7 +50,7 @@ fn unseen_changes_are_not_accepted() {
         place.change(name, change);
         let outcome = accept_loss(place.writer());
         assert!(
-            matches!(&outcome, Err(LogError::Disturbed(one)) if one.file == name),
+            matches!(&outcome, Err(LogError::Unseen(files)) if files[0].file == name),
             "{name} {change:?}: {outcome:?}"
         );
         assert_eq!(place.told()[0].change, change);
@@ -70,7 +70,7 @@ fn an_offline_acceptance_names_all() {
     let accept = || Log::accept_loss(place.directory(), settings(), Timestamp::now(), "uid:0");
     let outcome = accept().map(|(_, files)| files);
     assert!(
-        matches!(&outcome, Err(LogError::Disturbed(one)) if one.is_live()),
+        matches!(&outcome, Err(LogError::Unseen(files)) if files[0].is_live()),
         "{outcome:?}"
     );
     assert_eq!(accept().unwrap().1.len(), 2);

@@ -269,7 +269,8 @@ fn append_only_files_are_not_rotated() {
         eprintln!("SKIPPED: chattr +a is not possible here");
         return;
     }
-    // A torn write of a crash, which cannot be cut off.
+    // A torn write of a crash, which cannot be cut off, and comes before an orderly end.
+    std::fs::remove_file(state.join("end")).unwrap();
     let mut torn = std::fs::OpenOptions::new()
         .append(true)
         .open(&file)

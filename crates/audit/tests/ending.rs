@@ -79,6 +79,7 @@ fn the_daemon_refuses_a_cut_log() {
     let number = disk.files[&(0, "audit.log".to_owned())];
     disk.inodes.get_mut(&number).unwrap().seen = all[..=seal].concat();
     drop(disk);
+    sample.disk.forget();
     let open = || Log::open(sample.disk.clone(), settings(), at(99)).map(drop);
     let rolled_back = |error| matches!(error, Err(LogError::RolledBack { epoch: 4, .. }));
     assert!(rolled_back(open()));

@@ -211,11 +211,9 @@ fn accept(disk: Simulated, mut log: Log<Simulated>) -> Simulated {
     assert_eq!(changed[0].change, Change::Replaced);
     log.stop(at(49), changed);
     let seq = log.head().seq;
-    let by = RecoveryReason::Acceptance {
-        by: "control:0",
-        refused: 0,
-    };
-    log.recover(at(50), by).unwrap();
+    // A process that has the removed file open would copy it.
+    drop(log);
+    let (mut log, _) = Log::accept_loss(disk.clone(), settings(), at(50), "uid:0").unwrap();
     assert!(log.head().seq > seq);
     write(&mut log, 51, "after");
     disk

@@ -28,6 +28,17 @@ fn prove(disk: &Simulated, key: &str) {
 }
 
 #[test]
+fn the_size_is_that_of_now() {
+    let place = common::place::Place::new();
+    for _ in 0..3 {
+        record(place.writer()).unwrap();
+        let files = [common::place::SEGMENT, common::place::LIVE];
+        let bytes: usize = files.map(|name| place.read(name).len()).iter().sum();
+        assert_eq!(place.writer().health().upkeep.bytes, bytes as u64);
+    }
+}
+
+#[test]
 fn concurrent_callers_share_syncs() {
     let disk = Simulated::default();
     let writer = Writer::start(disk.clone(), settings()).unwrap();

@@ -92,12 +92,18 @@ fn the_live_files_owner_is_not_trusted() {
 }
 
 #[test]
-fn a_loss_without_a_daemon_is_refused() {
+fn a_loss_without_a_daemon_is_shown_first() {
     let home = Home::sample();
     fs::remove_file(home.log().join(SEGMENT)).unwrap();
+    // No start has reported it yet.
     let run = accept(&home, &[]);
     assert_eq!(run.code, Some(73), "{run:?}");
-    assert!(run.errors.contains("while no daemon ran"), "{run:?}");
+    let named = format!("{SEGMENT} was removed by another program");
+    assert!(run.errors.contains(&named), "{run:?}");
+    let run = accept(&home, &["--json"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let told: Value = serde_json::from_str(&run.output).unwrap();
+    assert_eq!(told["files"][0]["file"], SEGMENT);
 }
 
 #[test]

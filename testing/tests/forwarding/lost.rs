@@ -58,10 +58,16 @@ fn lost_records_are_named_until_accepted() {
     let segments = segments(&host);
     let (first, next) = (first_of(&segments[1]).unwrap(), first_of(&segments[2]));
     let last = next.unwrap() - 1;
-    // While no daemon runs: a running one would stop the log for it.
     daemon.stop();
     fs::remove_file(&segments[1]).unwrap();
     host.rsyslog.restart();
+    // The audit log does not continue before its loss is accepted, which is another one.
+    let config = host.home.config_file();
+    let accept = ["audit", "accept-loss", "--config", config.to_str().unwrap()];
+    for code in [73, 0] {
+        let ended = host.control(&accept);
+        assert_eq!(ended.code, code, "{ended:?}");
+    }
     let daemon = host.start();
     let expected = json!([{"first": first, "last": last}]);
     wait::until("the loss", || lost(&daemon) == expected);

@@ -2,12 +2,15 @@
 
 use super::{LiveRename, Log};
 use crate::error::LogError;
+use crate::inventory::SavedEnd;
 use crate::log_event::LogEvent;
 use crate::record::Body;
+use crate::recovery::RecoveryReason;
 use crate::stop::StopFile;
 use crate::storage::{Dir, LIVE, Live, Storage};
 use crate::time::Timestamp;
-use crate::watch::{Change, ChangedFile};
+use crate::watch::{Change, ChangedFile, Found, identities};
+use std::io;
 
 impl<S: Storage> Log<S> {
     /// The files that another program changed, the live one first.
@@ -35,6 +38,26 @@ impl<S: Storage> Log<S> {
         match self.other_changes()?.into_iter().next() {
             Some(changed) => Err(LogError::Disturbed(changed)),
             None => Ok(()),
+        }
+    }
+
+    /// True when none of the log's files has its name.
+    pub(crate) fn has_no_file(&self) -> bool {
+        let names = self.storage.list(Dir::Log).unwrap_or_default();
+        !names
+            .iter()
+            .any(|name| name == LIVE || self.watch.has(name))
+    }
+
+    /// Closes the live file until [`Log::recover`] opens it again. Not one that was removed: this
+    /// descriptor may be all that is left of its records, and an operator can copy them from
+    /// `/proc/<pid>/fd`.
+    pub(crate) fn close(&mut self) {
+        let is_gone = |one: &ChangedFile| {
+            one.is_live() && matches!(one.change, Change::Removed | Change::Replaced)
+        };
+        if !self.stopped.iter().any(is_gone) {
+            self.storage.close();
         }
     }
 
@@ -74,8 +97,9 @@ impl<S: Storage> Log<S> {
     /// them, and remembers them for the next start. Gives those that were not known.
     pub fn stop(&mut self, now: Timestamp, changed: Vec<ChangedFile>) -> &[ChangedFile] {
         let known = self.stopped.len();
-        for one in changed {
+        for mut one in changed {
             if !self.has_stopped_for(&one.file) {
+                one.found = Found::of(&self.storage, &one.file);
                 self.stopped.push(one);
             }
         }
@@ -88,10 +112,8 @@ impl<S: Storage> Log<S> {
                 .iter_mut()
                 .for_each(|one| one.is_recorded = true);
         }
-        if self.stopped.len() > known {
-            self.is_stop_stored = false;
-            self.store_stop();
-        }
+        self.is_stop_stored &= self.stopped.len() == known;
+        self.store_stop();
         self.stopped.get(known..).unwrap_or_default()
     }
 
@@ -101,10 +123,86 @@ impl<S: Storage> Log<S> {
         if self.is_stop_stored {
             return;
         }
-        let mut stop = StopFile::new(self.log_id(), self.epoch(), &self.head());
-        (stop.first, stop.length) = (self.at.first, self.at.length);
-        stop.files.clone_from(&self.stopped);
-        self.is_stop_stored = stop.store(&mut self.storage).is_ok();
+        self.is_stop_stored = self.store_stop_as(false).is_ok();
+    }
+
+    fn store_stop_as(&mut self, is_accepted: bool) -> Result<(), LogError> {
+        let stop = StopFile {
+            end: SavedEnd::of(self),
+            files: self.stopped.clone(),
+            is_lower_bound: self.is_end_bound,
+            is_accepted,
+        };
+        stop.store(&mut self.storage)
+    }
+
+    /// Continues the log although the files are changed, on record, because an operator accepts
+    /// that. `refused` counts the requests since it stopped.
+    pub(crate) fn accept(
+        &mut self,
+        now: Timestamp,
+        by: &str,
+        refused: u64,
+    ) -> Result<(), LogError> {
+        // First: a crash can leave the files in any state between this one and the next.
+        self.store_stop_as(true)?;
+        let outcome = self.recover(now, RecoveryReason::Acceptance { by, refused });
+        if outcome.is_err() {
+            self.is_stop_stored = false;
+            self.store_stop();
+        }
+        outcome
+    }
+
+    /// Compares all files again, those for which the log has stopped with what they were when
+    /// that was reported. Gives the changes since, which count as reported from then on.
+    ///
+    /// # Errors
+    /// [`LogError`] when the files cannot be looked at.
+    pub fn look_again(&mut self, now: Timestamp) -> Result<Vec<ChangedFile>, LogError> {
+        let others = self.other_changes()?;
+        let mut again = Vec::new();
+        let mut stopped = std::mem::take(&mut self.stopped);
+        for one in &mut stopped {
+            let found = Found::of(&self.storage, &one.file);
+            let was_seen = found.is_none() || one.found.is_none() || found == one.found;
+            if was_seen || self.is_undone(one) {
+                continue;
+            }
+            one.change = self.present_change(one);
+            (one.found, one.is_recorded) = (found, false);
+            again.push(one.clone());
+        }
+        self.stopped = stopped;
+        self.is_stop_stored &= again.is_empty();
+        let new = self.stop(now, others).to_vec();
+        Ok([again, new].concat())
+    }
+
+    /// The change of a file for which the log has stopped, as it is now.
+    fn present_change(&mut self, one: &ChangedFile) -> Change {
+        if !one.is_live() {
+            let found = self
+                .watch
+                .change_of(&self.storage, self.at.first, &one.file);
+            return found.ok().flatten().map_or(one.change, |now| now.change);
+        }
+        let own = self.live_identity;
+        match self.storage.state(LIVE) {
+            Ok(found) if Some(found.identity) != own => Change::Replaced,
+            Ok(found) if found.length < self.at.length => Change::Cut,
+            Ok(_) => Change::Extended,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Change::Replaced,
+            Err(_) => {
+                let here = identities(&self.storage).unwrap_or_default();
+                let is_here = own.is_some_and(|own| here.contains(&own));
+                if is_here {
+                    Change::Renamed
+                } else {
+                    Change::Removed
+                }
+            }
+        }
     }
 
     fn record_changes(&mut self, now: Timestamp) -> Result<(), LogError> {
@@ -125,7 +223,11 @@ impl<S: Storage> Log<S> {
     /// The first changed file that is not as it was, with its name and length. The live file
     /// need not have its name when its rename is allowed.
     pub(crate) fn not_undone(&self) -> Option<&ChangedFile> {
-        let is_undone = |one: &ChangedFile| match (one.is_live(), one.change) {
+        self.stopped.iter().find(|one| !self.is_undone(one))
+    }
+
+    fn is_undone(&self, one: &ChangedFile) -> bool {
+        match (one.is_live(), one.change) {
             (true, Change::Renamed) if self.rename == LiveRename::Signalled => true,
             // Only the file itself: a copy can have another owner, or another name besides.
             (true, Change::Replaced) => {
@@ -133,8 +235,7 @@ impl<S: Storage> Log<S> {
                 found.is_some_and(|found| Some(found.identity) == self.live_identity)
             }
             _ => one.is_undone(&self.storage),
-        };
-        self.stopped.iter().find(|one| !is_undone(one))
+        }
     }
 
     /// Checks that the live file has this length, under its name or, after a rename that a
@@ -173,6 +274,7 @@ impl<S: Storage> Log<S> {
                 .then_some((self.at.first, self.at.head.seq)),
             length: self.at.length,
             is_recorded: false,
+            found: None,
         }
     }
 }

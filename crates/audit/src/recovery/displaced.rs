@@ -5,6 +5,7 @@ use crate::error::LogError;
 use crate::log::Log;
 use crate::storage::{Dir, LIVE, Storage, segment_name, segment_start};
 use crate::tail::MAX_TORN_BYTES;
+use crate::watch::{Change, ChangedFile};
 use std::io;
 
 /// The prefix of the names of live files that another program changed. The number of the next
@@ -19,6 +20,7 @@ impl<S: Storage> Log<S> {
     /// live file began, so that verifiers read what is left of it; another number would be the
     /// word of whoever changed it.
     pub(super) fn displace(&mut self) -> Result<(), LogError> {
+        self.rescue();
         let doing = || LogError::while_doing("move the changed file aside");
         let length = match self.storage.length(LIVE) {
             Ok(0) => return Ok(()),
@@ -65,6 +67,25 @@ impl<S: Storage> Log<S> {
             }
         }
         Err(doing()(io::ErrorKind::AlreadyExists.into()))
+    }
+}
+
+impl<S: Storage> Log<S> {
+    /// Copies a live file that was removed or replaced, and is still open, to its segment's name: so
+    /// its records are not lost. Without the space for it, or after a restart, they are.
+    fn rescue(&mut self) {
+        let is_gone = |one: &ChangedFile| {
+            one.is_live() && matches!(one.change, Change::Removed | Change::Replaced)
+        };
+        if !self.stopped.iter().any(is_gone) || self.at.first > self.at.head.seq {
+            return;
+        }
+        let name = segment_name(self.at.first);
+        // After the acceptance the disk must still have room for its records.
+        let (length, reserve) = (self.at.length, self.settings.reserve_bytes);
+        if self.storage.copy_live(&name, length, reserve).is_ok() {
+            self.watch.learn(&self.storage, &name);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::storage::{Dir, LIVE, Storage, segments};
 use crate::tail::{MAX_TORN_BYTES, Tail};
 
 /// The file with the end of the chain.
-pub(super) enum Source {
+pub(crate) enum Source {
     Live,
     /// The last segment, or the renamed live file: there is no live file, or it is empty, because
     /// a rotation was interrupted.
@@ -20,17 +20,17 @@ pub(super) enum Source {
     Memory,
 }
 
-pub(super) struct LogEnd {
-    pub(super) source: Source,
-    pub(super) tail: Tail,
+pub(crate) struct LogEnd {
+    pub(crate) source: Source,
+    pub(crate) tail: Tail,
     /// There is a live file, possibly empty.
-    pub(super) has_live: bool,
+    pub(crate) has_live: bool,
 }
 
 /// Finds the end of the chain. With `memory`, the last record that was written, it must be
 /// exactly that record: what is written after it failed, and counts as torn. `renamed` is the
 /// live file's new name, if that is known; else the last segment is what comes before a new one.
-pub(super) fn find(
+pub(crate) fn find(
     storage: &impl Storage,
     memory: Option<&Head>,
     renamed: Option<&str>,

@@ -211,6 +211,9 @@ impl<S: Storage> Driver<S> {
             // A failure is in the health.
             let _ = self.with_log(Log::seal);
         }
+        if is_last && self.is_well() {
+            self.log.store_end(true);
+        }
         if !is_last
             && now >= self.rotation_at
             && self.log.rotation_is_due((self.clock)())
@@ -247,7 +250,7 @@ impl<S: Storage> Driver<S> {
     /// could still be a rotation counts: the next process knows only what is remembered now.
     fn check_files(&mut self, now: Instant, is_last: bool) {
         if self.failure.is_some() {
-            return;
+            return self.check_stopped(is_last);
         }
         let mut changed = match self.log.changes() {
             Ok(changed) => changed,
@@ -268,17 +271,38 @@ impl<S: Storage> Driver<S> {
         }
     }
 
+    /// Compares the files of a log that has stopped for changed ones: what is done to them now is
+    /// to be told before an operator accepts the loss.
+    fn check_stopped(&mut self, is_last: bool) {
+        // Without any of its files, the directory is not mounted, or is another one. At the end that
+        // counts, too: the next process begins with what is remembered now.
+        if self.log.stopped.is_empty() || (!is_last && self.log.has_no_file()) {
+            return;
+        }
+        // Files that cannot be looked at now are by the next check.
+        let changed = self.log.look_again((self.clock)()).unwrap_or_default();
+        self.tell(changed);
+    }
+
+    /// Reports changes for which the log has stopped.
+    fn tell(&mut self, changed: Vec<ChangedFile>) {
+        if changed.is_empty() {
+            return;
+        }
+        self.changes += changed.len() as u64;
+        self.set_error(None);
+        self.publish();
+        self.queue.report(Incident::Changed(changed));
+    }
+
     /// Stops the log because other programs changed its files.
     fn stop_for(&mut self, changed: Vec<ChangedFile>) {
         let new = self.log.stop((self.clock)(), changed).to_vec();
-        self.changes += new.len() as u64;
         self.renamed_since = None;
         self.set_error(None);
         // Before the report: whoever is told finds the log unavailable.
         self.wait_to_retry();
-        if !new.is_empty() {
-            self.queue.report(Incident::Changed(new));
-        }
+        self.tell(new);
     }
 
     /// Stops the log for a change that was found on its way, and the other ones. Not for those
@@ -409,16 +433,18 @@ impl<S: Storage> Driver<S> {
         if self.log.stopped.is_empty() {
             return Err(LogError::NothingLost);
         }
+        let unseen = self.log.look_again((self.clock)())?;
+        if !unseen.is_empty() {
+            self.tell(unseen.clone());
+            return Err(LogError::Unseen(unseen));
+        }
         let refused_before = self
             .failure
             .as_ref()
             .map_or(0, |failure| failure.refused_before);
-        let occasion = RecoveryReason::Acceptance {
-            by: &by,
-            refused: self.queue.refused() - refused_before,
-        };
+        let refused = self.queue.refused() - refused_before;
         let files = self.log.stopped.clone();
-        match self.log.recover((self.clock)(), occasion) {
+        match self.log.accept((self.clock)(), &by, refused) {
             Ok(()) => {
                 self.house.rotated();
                 self.resumed(Incident::Accepted {
@@ -430,10 +456,13 @@ impl<S: Storage> Driver<S> {
             Err(error) => {
                 self.log.close();
                 // A change that the operator has not seen is not accepted, but told.
-                if let LogError::Disturbed(changed) = &error {
-                    self.stop_for_found(changed);
-                }
-                Err(error)
+                Err(match error {
+                    LogError::Disturbed(changed) => {
+                        self.stop_for_found(&changed);
+                        LogError::Unseen(vec![changed])
+                    }
+                    error => error,
+                })
             }
         }
     }
@@ -452,7 +481,7 @@ impl<S: Storage> Driver<S> {
             changed: self.log.stopped.as_slice().into(),
             failures: self.failures,
             changes: self.changes,
-            upkeep: self.house.upkeep().clone(),
+            upkeep: self.house.upkeep(self.log.written()),
             ..Health::default()
         });
     }

@@ -32,6 +32,8 @@ pub(super) struct Housekeeping {
     room_at: Instant,
     retention: Option<Retention>,
     upkeep: Upkeep,
+    /// Bytes written when the log was measured.
+    measured: u64,
 }
 
 impl Housekeeping {
@@ -45,6 +47,7 @@ impl Housekeeping {
             room_at: now,
             retention: None,
             upkeep: Upkeep::default(),
+            measured: 0,
         }
     }
 
@@ -56,8 +59,13 @@ impl Housekeeping {
         }
     }
 
-    pub(super) fn upkeep(&self) -> &Upkeep {
-        &self.upkeep
+    /// The size and retention of the log, after this many bytes were written to it since it was
+    /// opened. Other changes of its size wait for the next measuring.
+    pub(super) fn upkeep(&self, written: u64) -> Upkeep {
+        Upkeep {
+            bytes: self.upkeep.bytes + (written - self.measured),
+            ..self.upkeep.clone()
+        }
     }
 
     /// A rotation has made a segment, which may exceed a limit.
@@ -126,6 +134,7 @@ impl<S: Storage> Driver<S> {
             _ => house.retention.as_ref(),
         };
         let limits = effective.map_or_else(Limits::default, |retention| retention.limits);
+        house.measured = self.log.written();
         let upkeep = &mut house.upkeep;
         upkeep.first = extent.first;
         upkeep.bytes = extent.bytes;

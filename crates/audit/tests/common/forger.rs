@@ -1,14 +1,14 @@
 //! The means of somebody who can write every file: new numbers and hashes for records, and seals
 //! with any key.
 
-use super::simulated::Simulated;
+use super::simulated::{Simulated, is_key};
 use super::{Sample, is_seal};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn hash(line: &str) -> String {
     let (hashed, _) = line.split_once(",\"event_hash\"").unwrap();
@@ -118,15 +118,17 @@ pub fn todays_key(sample: &Sample) -> SigningKey {
 /// As [`todays_key`], on this disk.
 pub fn todays_key_on(disk: &Simulated) -> SigningKey {
     let disk = disk.disk.lock().unwrap();
-    let (_, name) = disk.files.keys().find(|(place, _)| *place == 1).unwrap();
+    let (_, name) = disk.files.keys().find(|file| is_key(file)).unwrap();
     key_in(&disk.content(pulse_audit::Dir::State, name).unwrap())
 }
 
 /// The same, from a real state directory; it must be the only one.
 pub fn stolen_key(state: &Path) -> SigningKey {
-    let files: Vec<_> = std::fs::read_dir(state).unwrap().flatten().collect();
-    assert_eq!(files.len(), 1, "old keys are erased");
-    key_in(&std::fs::read(files[0].path()).unwrap())
+    let files = std::fs::read_dir(state).unwrap().flatten();
+    let is_key = |path: &PathBuf| path.to_string_lossy().contains("seal-key-");
+    let keys: Vec<_> = files.map(|file| file.path()).filter(is_key).collect();
+    assert_eq!(keys.len(), 1, "old keys are erased");
+    key_in(&std::fs::read(&keys[0]).unwrap())
 }
 
 fn key_in(file: &[u8]) -> SigningKey {

@@ -1,7 +1,7 @@
 //! All private keys of a log, as somebody has them who copied each in time, and under wrong
 //! names.
 
-use super::simulated::Simulated;
+use super::simulated::{Simulated, is_key};
 use super::{Sample, at, join, lines, settings, write};
 use pulse_audit::verify::StateKeys;
 use pulse_audit::{Dir, Log};
@@ -11,7 +11,7 @@ pub type Files = Vec<(String, Vec<u8>)>;
 /// The private keys' files.
 pub fn keys(disk: &Simulated) -> Files {
     let disk = disk.disk.lock().unwrap();
-    let names = disk.files.keys().filter(|(place, _)| *place == 1);
+    let names = disk.files.keys().filter(|file| is_key(file));
     names
         .map(|(_, name)| (name.clone(), disk.content(Dir::State, name).unwrap()))
         .collect()

@@ -74,10 +74,26 @@ pub struct Simulated {
     open: Option<u64>,
 }
 
+impl Simulated {
+    /// Removes what the last writer has stored about its files, as if an earlier release had
+    /// written the log, or a crash had come before.
+    pub fn forget(&self) {
+        let mut disk = self.disk.lock().unwrap();
+        for name in ["end", "files", "stopped"] {
+            disk.files.remove(&(1, name.to_owned()));
+        }
+    }
+}
+
 enum Go {
     On,
     ThenFail(io::Error),
     ThenLose(io::Error),
+}
+
+/// True for a private key, among the files of both directories.
+pub fn is_key((place, name): &(u8, String)) -> bool {
+    *place == 1 && name.starts_with("seal-key-")
 }
 
 fn key(place: Dir, name: &str) -> (u8, String) {
@@ -177,7 +193,7 @@ impl Disk {
 
     /// The private keys.
     pub fn state_keys(&self) -> StateKeys {
-        let keys = self.files.iter().filter(|((place, _), _)| *place == 1);
+        let keys = self.files.iter().filter(|(file, _)| is_key(file));
         StateKeys::of_files(keys.map(|((_, name), inode)| (&**name, &*self.inodes[inode].seen)))
     }
 
@@ -296,6 +312,19 @@ impl Storage for Simulated {
         let inode = disk.inode(Dir::Log, LIVE)?;
         disk.files.remove(&key(Dir::Log, LIVE));
         disk.files.insert(key(Dir::Log, name), inode);
+        after(go)
+    }
+
+    fn copy_live(&mut self, name: &str, length: u64, _: u64) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        let open = self.open.ok_or(ErrorKind::Other)?;
+        if disk.inode(Dir::Log, name).is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let go = disk.operation()?;
+        let mut content = disk.inodes[&open].seen.clone();
+        content.truncate(usize::try_from(length).unwrap());
+        disk.create(Dir::Log, name, &content);
         after(go)
     }
 

@@ -26,6 +26,7 @@ const OF_MORE: [&str; 7] = [
 const PARSERS: &[(&str, &str, &str)] = &[
     ("audit/src/directory.rs", "read", "audit_growing"),
     ("audit/src/head_line.rs", "from_str", "audit_words"),
+    ("audit/src/inventory.rs", "parse", "state_files"),
     ("audit/src/key.rs", "from_file", "state_files"),
     ("audit/src/key.rs", "from_str", "audit_words"),
     ("audit/src/line.rs", "parse", "audit_line"),
@@ -34,7 +35,6 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("audit/src/recovery/end.rs", "read_tail", "audit_recovery"),
     ("audit/src/show/filter.rs", "read", "audit_show"),
     ("audit/src/show/mod.rs", "read", "audit_show"),
-    ("audit/src/stop.rs", "parse", "state_files"),
     ("audit/src/tail.rs", "members", "audit_verify"),
     ("audit/src/tail.rs", "read", "audit_recovery"),
     ("audit/src/time.rs", "parse", "audit_words"),

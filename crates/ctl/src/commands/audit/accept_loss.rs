@@ -84,11 +84,9 @@ impl CommandError for Error {
 
     fn remedy(&self) -> Option<Cow<'static, str>> {
         match self.0 {
-            LogError::NothingLost => Some(
-                "`pulse-sensorctl audit verify` says what is wrong with the log. What was done to \
-                 it while no daemon ran cannot be accepted: docs/audit.md"
-                    .into(),
-            ),
+            LogError::NothingLost => {
+                Some("`pulse-sensorctl audit verify` says what is wrong with the log".into())
+            }
             _ => None,
         }
     }
