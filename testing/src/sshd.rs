@@ -123,7 +123,7 @@ impl Sshd {
     /// Starts it again after [`Sshd::kill`], with the same address and host key.
     pub fn restart(&mut self) {
         let listened = self.count("Server listening on");
-        self.child = spawn(&self.path("sshd_config"), &self.path("log"));
+        self.child = spawn(&self.path("sshd_config"), &self.path("log"), &[]);
         self.wait_until_it_listens(listened + 1);
     }
 

@@ -168,7 +168,8 @@ impl LogError {
             | Self::SealsLeft
             | Self::Disturbed(_)
             | Self::NothingLost
-            | Self::StopFile(_) => None,
+            | Self::Unseen(_)
+            | Self::StateFile { .. } => None,
         }
     }
 

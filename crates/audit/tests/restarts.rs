@@ -253,11 +253,12 @@ fn other_files_are_watched_while_stopped() {
 /// The rows of docs/audit.md that continue.
 #[test]
 fn a_start_lets_these_pass() {
+    type Case<'a> = (&'a str, &'a dyn Fn(&Place));
     let rename = |place: &Place| {
         fs::rename(place.path(LIVE), place.path(SECOND_SEGMENT)).unwrap();
     };
     let extend = |place: &Place| place.change(LIVE, Change::Extended);
-    let changes: [(&str, &dyn Fn(&Place)); 2] = [("renamed", &rename), ("extended", &extend)];
+    let changes: [Case<'_>; 2] = [("renamed", &rename), ("extended", &extend)];
     for (what, change) in changes {
         let (mut place, last) = killed();
         change(&place);

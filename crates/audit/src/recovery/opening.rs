@@ -107,7 +107,7 @@ impl<S: Storage> Log<S> {
             }
             stop => {
                 let found = Compared::of(&storage)?;
-                Self::compared(storage, settings, now, stop, found)
+                Self::compared(storage, settings, now, stop.as_ref(), found)
             }
         }
     }
@@ -133,7 +133,7 @@ impl<S: Storage> Log<S> {
                 if known.is_none() && unseen.is_empty() {
                     return Err(LogError::NothingLost);
                 }
-                return match Self::compared(storage, settings, now, stop, found) {
+                return match Self::compared(storage, settings, now, stop.as_ref(), found) {
                     Err(LogError::Disturbed(_)) => Err(LogError::Unseen(unseen)),
                     opened => opened.map(|log| (log, known.unwrap_or_default())),
                 };
@@ -218,7 +218,7 @@ impl<S: Storage> Log<S> {
         mut storage: S,
         settings: Settings,
         now: Timestamp,
-        stop: Option<StopFile>,
+        stop: Option<&StopFile>,
         found: Compared,
     ) -> Result<Self, LogError> {
         let files = found.files();
@@ -250,7 +250,7 @@ impl<S: Storage> Log<S> {
             }
         };
         let mut log = Self::open_unstopped(storage, settings, now, live)?;
-        if let Some(stop) = &stop {
+        if let Some(stop) = stop {
             let put_back = stop.files.iter().filter(|one| one.is_live());
             let bodies: Vec<_> = put_back
                 .map(|one| LogEvent::Disturbed(one).body())

@@ -25,10 +25,19 @@ pub enum SettingsError {
         /// Its directory.
         directory: PathBuf,
     },
-    /// The file, or one of `nodes.d`, cannot be read.
+    /// The file cannot be read.
     #[error("{}", path.display())]
     Unreadable {
         /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        error: io::Error,
+    },
+    /// `nodes.d` or one of its files cannot be read.
+    #[error("{}", path.display())]
+    NodesUnreadable {
+        /// The directory or file.
         path: PathBuf,
         /// The system's error.
         #[source]
@@ -90,6 +99,14 @@ impl SettingsError {
                 }
                 _ => remedy::of_system(error).into(),
             },
+            Self::NodesUnreadable { path, error } => match error.kind() {
+                io::ErrorKind::InvalidInput => {
+                    "remove it from nodes.d, or put the file of a node there".into()
+                }
+                io::ErrorKind::FileTooLarge => "remove what is no node's from nodes.d".into(),
+                io::ErrorKind::InvalidData => "save it as UTF-8".into(),
+                _ => remedy::of_shared_file(path, error),
+            },
             // Who may change it, and the command that prevents it.
             Self::Untrusted(_) | Self::UntrustedPlace { .. } => return None,
             Self::Wrong { .. } => {
@@ -110,7 +127,7 @@ impl SettingsError {
 impl From<NodesError> for SettingsError {
     fn from(error: NodesError) -> Self {
         match error {
-            NodesError::Unreadable { path, source } => Self::Unreadable {
+            NodesError::Unreadable { path, source } => Self::NodesUnreadable {
                 path,
                 error: source,
             },

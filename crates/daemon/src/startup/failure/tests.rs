@@ -46,6 +46,10 @@ fn every() -> Vec<(Failure, &'static str)> {
         path: path(),
         error: io(kind),
     };
+    let nodes = |kind| SettingsError::NodesUnreadable {
+        path: path(),
+        error: io(kind),
+    };
     let key = |kind| KeyError::Io {
         path: path(),
         error: io(kind),
@@ -98,6 +102,13 @@ fn every() -> Vec<(Failure, &'static str)> {
         (unreadable(ErrorKind::InvalidInput).into(), "regular file"),
         (unreadable(ErrorKind::FileTooLarge).into(), "--config"),
         (unreadable(ErrorKind::Other).into(), "dmesg"),
+        (
+            nodes(ErrorKind::PermissionDenied).into(),
+            "chmod 0644 /dir/file",
+        ),
+        (nodes(ErrorKind::InvalidInput).into(), "remove it"),
+        (nodes(ErrorKind::InvalidData).into(), "UTF-8"),
+        (nodes(ErrorKind::FileTooLarge).into(), "no node's"),
         (
             SettingsError::Untrusted(untrusted()).into(),
             "chmod g-w,o-w",
@@ -257,6 +268,7 @@ fn variant(failure: &Failure) -> usize {
             SettingsError::UntrustedPlace { .. } => 4,
             SettingsError::Wrong { .. } => 5,
             SettingsError::Environment(_) => 6,
+            SettingsError::NodesUnreadable { .. } => 37,
         },
         Failure::Socket(error) => match error {
             SocketError::NoGroup(_) => 7,
@@ -321,7 +333,7 @@ fn every_variant_has_an_example() {
         .iter()
         .map(|(failure, _)| variant(failure))
         .collect();
-    assert_eq!(numbers, (0..=36).collect());
+    assert_eq!(numbers, (0..=37).collect());
 }
 
 #[test]
