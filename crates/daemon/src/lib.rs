@@ -16,6 +16,8 @@ mod supervisor;
 mod sys;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod troubleshooting;
 
 pub use observe::recorder::Nothing;
 pub use startup::cli::{Flag, USAGE};

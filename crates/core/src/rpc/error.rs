@@ -29,7 +29,7 @@ impl Unlisted {
 
 /// The end of the sentence about an unlisted node: its remedy.
 fn listing(meant: Option<&NodeName>) -> String {
-    let remedy = "add it to allowed_nodes in the configuration file and reload the daemon";
+    let remedy = "add it to nodes.d or allowed_nodes and reload the daemon";
     match meant {
         Some(meant) => format!("did you mean \"{meant}\"? Otherwise {remedy}"),
         None => remedy.to_owned(),

@@ -1,6 +1,8 @@
 //! Failures to read a node: each has a sentence with its remedy, and a reason.
 
 mod command;
+#[cfg(test)]
+pub(crate) mod examples;
 mod host_key;
 mod timing;
 
@@ -29,16 +31,16 @@ const SSHD_LOG: &str = "journalctl -u ssh -n 20";
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum NodeFailure {
     /// Neither the configuration nor `/etc/hosts` has an address.
-    #[error("has no address: give one in allowed_nodes, or add the name to /etc/hosts")]
+    #[error("has no address: give one in nodes.d or allowed_nodes, or add the name to /etc/hosts")]
     NoAddress,
     /// The configuration has no address, and `/etc/hosts` cannot be used.
     #[error(
-        "has no address: /etc/hosts {0}; correct that file, or give the address in allowed_nodes"
+        "has no address: /etc/hosts {0}; correct that file, or give the address in nodes.d or allowed_nodes"
     )]
     HostsRefused(String),
     /// The configuration has no address, and `/etc/hosts` a link-local one alone.
     #[error(
-        "has only a link-local address in /etc/hosts, which is ambiguous without a zone: give another one there or in allowed_nodes"
+        "has only a link-local address in /etc/hosts, which is ambiguous without a zone: give another one there, or in nodes.d or allowed_nodes"
     )]
     LinkLocal,
     /// `known_hosts` exists and cannot be used, so no host key can be checked.
@@ -46,7 +48,7 @@ pub(crate) enum NodeFailure {
     KnownHosts(Arc<str>),
     /// The egress guard permits none of the addresses.
     #[error(
-        "has no permitted address: a broadcast, multicast, unspecified or link-local address is none; give another one in allowed_nodes or /etc/hosts"
+        "has no permitted address: a broadcast, multicast, unspecified or link-local address is none; give another one in nodes.d, allowed_nodes or /etc/hosts"
     )]
     AddressNotPermitted,
     /// The daemon has no descriptor or memory left for the connection.
@@ -62,7 +64,7 @@ pub(crate) enum NodeFailure {
     },
     /// Another program than an SSH server answers.
     #[error(
-        "is no SSH server at {address}, which says \"{said}\": correct the port in allowed_nodes or [ssh]"
+        "is no SSH server at {address}, which says \"{said}\": correct the port in nodes.d, allowed_nodes or [ssh]"
     )]
     NotSsh {
         /// The address that was connected to.
@@ -184,7 +186,9 @@ pub(crate) enum NodeFailure {
         retry_in: Duration,
     },
     /// The node was taken off the list meanwhile.
-    #[error("is no longer on the list: add it to allowed_nodes again, or ask for another node")]
+    #[error(
+        "is no longer on the list: add it to nodes.d or allowed_nodes again, or ask for another node"
+    )]
     Removed,
     /// Too many requests are waiting already.
     #[error("not read: too many requests are waiting: ask again in some seconds")]

@@ -24,6 +24,9 @@ pub(crate) use failure::HostKeyFailure;
 pub(crate) use failure::NodeFailure;
 #[cfg(test)]
 pub(crate) use failure::Stage;
+#[cfg(test)]
+#[cfg(test)]
+pub(crate) use failure::examples as failure_examples;
 pub(crate) use handle::NodeHandle;
 #[cfg(test)]
 pub(crate) use handle::NodeInbox;

@@ -58,7 +58,7 @@ fn readings(nodes: &Nodes) -> String {
         }
     }
     let mut text = match count {
-        0 => "serving no nodes: allowed_nodes is empty".to_owned(),
+        0 => "serving no nodes: nodes.d and allowed_nodes are empty".to_owned(),
         1 => "serving 1 node".to_owned(),
         count => format!("serving {count} nodes"),
     };
@@ -158,7 +158,7 @@ mod tests {
     fn files_with_problems_are_named() {
         let problem = |file| FileProblem::new(file, "the socket was removed: restart");
         let said = |files: &[FileProblem]| serving(&Nodes::default(), &healthy(), None, files);
-        let nodes = "serving no nodes: allowed_nodes is empty";
+        let nodes = "serving no nodes: nodes.d and allowed_nodes are empty";
         assert_eq!(
             said(&[problem(WatchedFile::Hosts), problem(WatchedFile::SshKey)]),
             format!("{nodes}; problems with files: hosts, ssh_key")
@@ -178,7 +178,10 @@ mod tests {
         let said = after_readings(&["a"], &healthy()).await;
         assert_eq!(said, "serving 1 node");
         let said = after_readings(&[], &healthy()).await;
-        assert_eq!(said, "serving no nodes: allowed_nodes is empty");
+        assert_eq!(
+            said,
+            "serving no nodes: nodes.d and allowed_nodes are empty"
+        );
     }
 
     #[tokio::test(start_paused = true)]

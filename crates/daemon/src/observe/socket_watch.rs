@@ -4,6 +4,7 @@
 use crate::observe::files::{FileProblem, WatchedFile};
 use crate::serve::{Binder, BoundSocket};
 use crate::sys::socket_name::{NameState, SocketName};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The sockets whose files can be seen.
@@ -62,45 +63,57 @@ impl SocketWatch {
 }
 
 impl Watched {
-    fn is_callers(&self) -> bool {
-        self.file == WatchedFile::Socket
-    }
-
     fn noun(&self) -> &'static str {
-        if self.is_callers() {
-            "callers' socket"
-        } else {
-            "control socket"
-        }
+        noun(self.file)
     }
 
     fn problem(&self) -> Option<String> {
-        let who = if self.is_callers() {
-            "no caller"
-        } else {
-            "no administrator"
-        };
-        let what = match self.state {
-            NameState::Kept => return None,
-            NameState::Removed => format!("was removed, so {who} can connect"),
-            // Who connects talks to whoever has made the other file.
-            NameState::Replaced => {
-                format!(
-                    "was replaced by another file, so {who} reaches this daemon: find out by whom"
-                )
-            }
-        };
-        // systemd makes its sockets when their units start; that of the control socket is part of
-        // the service.
-        let remedy = if self.is_callers() && self.binder == Binder::Systemd {
-            "run `systemctl stop pulse-sensor-proxy.service`, then `systemctl restart \
-             pulse-sensor-proxy.socket`"
-        } else {
-            "restart the daemon (`systemctl restart pulse-sensor-proxy`)"
-        };
-        let path = self.name.path().display();
-        Some(format!("the {} {path} {what}; {remedy}", self.noun()))
+        sentence(self.file, self.state, self.binder, self.name.path())
     }
+}
+
+fn noun(file: WatchedFile) -> &'static str {
+    if file == WatchedFile::Socket {
+        "callers' socket"
+    } else {
+        "control socket"
+    }
+}
+
+/// What is wrong with a socket whose file is in this state, if anything is.
+pub(crate) fn sentence(
+    file: WatchedFile,
+    state: NameState,
+    binder: Binder,
+    path: &Path,
+) -> Option<String> {
+    let is_callers = file == WatchedFile::Socket;
+    let who = if is_callers {
+        "no caller"
+    } else {
+        "no administrator"
+    };
+    let what = match state {
+        NameState::Kept => return None,
+        NameState::Removed => format!("was removed, so {who} can connect"),
+        // Who connects talks to whoever has made the other file.
+        NameState::Replaced => {
+            format!("was replaced by another file, so {who} reaches this daemon: find out by whom")
+        }
+    };
+    // systemd makes its sockets when their units start; that of the control socket is part of the
+    // service.
+    let remedy = if is_callers && binder == Binder::Systemd {
+        "run `systemctl stop pulse-sensor-proxy.service`, then `systemctl restart \
+         pulse-sensor-proxy.socket`"
+    } else {
+        "restart the daemon (`systemctl restart pulse-sensor-proxy`)"
+    };
+    Some(format!(
+        "the {} {} {what}; {remedy}",
+        noun(file),
+        path.display()
+    ))
 }
 
 #[cfg(test)]

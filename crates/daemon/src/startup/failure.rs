@@ -150,7 +150,7 @@ impl Failure {
     }
 
     /// The whole message: the error, its causes, and the remedy.
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         with_remedy(self, self.remedy())
     }
 
@@ -219,4 +219,4 @@ fn metrics_remedy(address: SocketAddr, error: &io::Error) -> Cow<'static, str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

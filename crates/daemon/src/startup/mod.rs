@@ -2,7 +2,7 @@
 
 pub(crate) mod cli;
 pub(crate) mod confinement;
-mod failure;
+pub(crate) mod failure;
 pub(crate) mod key;
 mod logging;
 pub(crate) mod opened;

@@ -73,6 +73,14 @@ pub(super) const PACKAGES: [Package; 2] = [
             ),
             ("docs/threat-model.md", "usr/share/doc/pulse-sensor-proxy"),
             (
+                "docs/troubleshooting.md",
+                "usr/share/doc/pulse-sensor-proxy",
+            ),
+            (
+                "monitoring/pulse-sensor-proxy.rules.yml",
+                "usr/share/doc/pulse-sensor-proxy/examples",
+            ),
+            (
                 "docs/verify_audit_log.py",
                 "usr/share/doc/pulse-sensor-proxy/examples",
             ),

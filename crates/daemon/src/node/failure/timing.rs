@@ -63,7 +63,7 @@ pub(crate) enum ConnectError {
     NoRouteToNetwork(std::net::IpAddr),
     /// EADDRNOTAVAIL or EAFNOSUPPORT.
     #[error(
-        "this host has no address of that family: enable IPv6 here, or give the node's IPv4 address in allowed_nodes"
+        "this host has no address of that family: enable IPv6 here, or give the node's IPv4 address in nodes.d or allowed_nodes"
     )]
     NoSourceAddress,
     /// EACCES: Landlock permits the SSH ports that were configured at the start.
@@ -113,7 +113,10 @@ mod tests {
             (Errno::ECONNREFUSED, Some("sshd runs")),
             (Errno::EHOSTUNREACH, Some("nft list ruleset")),
             (Errno::ENETUNREACH, Some("ip route get 2001:db8::7")),
-            (Errno::EAFNOSUPPORT, Some("IPv4 address in allowed_nodes")),
+            (
+                Errno::EAFNOSUPPORT,
+                Some("IPv4 address in nodes.d or allowed_nodes"),
+            ),
             (Errno::EACCES, Some("restart the daemon")),
             (Errno::EPERM, Some("packet filter")),
             (Errno::EINVAL, Some("Invalid argument")),

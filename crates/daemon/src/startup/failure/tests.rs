@@ -10,7 +10,26 @@ fn path() -> PathBuf {
 }
 
 fn io_error(kind: ErrorKind) -> io::Error {
-    io::Error::new(kind, "the cause")
+    use nix::errno::Errno;
+    let number = match kind {
+        ErrorKind::NotFound => Errno::ENOENT,
+        ErrorKind::PermissionDenied => Errno::EACCES,
+        ErrorKind::StorageFull => Errno::ENOSPC,
+        ErrorKind::QuotaExceeded => Errno::EDQUOT,
+        ErrorKind::ReadOnlyFilesystem => Errno::EROFS,
+        ErrorKind::AlreadyExists => Errno::EEXIST,
+        ErrorKind::NotADirectory => Errno::ENOTDIR,
+        ErrorKind::WouldBlock => Errno::EAGAIN,
+        ErrorKind::AddrInUse => Errno::EADDRINUSE,
+        ErrorKind::AddrNotAvailable => Errno::EADDRNOTAVAIL,
+        ErrorKind::Other => Errno::EIO,
+        // Errors of our own.
+        ErrorKind::InvalidData => return io::Error::new(kind, "not UTF-8 text"),
+        ErrorKind::InvalidInput => return io::Error::new(kind, "not a regular file"),
+        ErrorKind::FileTooLarge => return io::Error::new(kind, "more than 1048576 bytes"),
+        other => panic!("{other}"),
+    };
+    io::Error::from_raw_os_error(number as i32)
 }
 
 fn untrusted() -> Untrusted {
@@ -25,7 +44,7 @@ fn untrusted() -> Untrusted {
 }
 
 /// One failure of each variant at least, with a part of its remedy.
-fn every() -> Vec<(Failure, &'static str)> {
+pub(crate) fn every() -> Vec<(Failure, &'static str)> {
     let io = io_error;
     let owner = Ownership {
         uid: 995,
@@ -129,7 +148,7 @@ fn every() -> Vec<(Failure, &'static str)> {
         (
             SettingsError::Environment(pulse_core::config::VariableError {
                 variable: "PULSE_SENSOR_PROXY_METRICS_ADDR",
-                reason: "the cause".into(),
+                reason: "not an address with a port".into(),
             })
             .into(),
             "correct the variable",
@@ -190,7 +209,7 @@ fn every() -> Vec<(Failure, &'static str)> {
         (
             KeyError::Unusable {
                 path: path(),
-                reason: "the cause".into(),
+                reason: "not a private key".into(),
             }
             .into(),
             "backup",
@@ -198,7 +217,7 @@ fn every() -> Vec<(Failure, &'static str)> {
         (
             KeyError::NotMade {
                 path: path(),
-                reason: "the cause".into(),
+                reason: "no random bytes".into(),
             }
             .into(),
             "dmesg",
@@ -221,8 +240,10 @@ fn every() -> Vec<(Failure, &'static str)> {
             "put the log back",
         ),
         (
-            Failure::Recorder("the cause: the remedy".into()),
-            "the remedy",
+            Failure::Recorder(
+                "cannot write the audit log: Input/output error: look into dmesg".into(),
+            ),
+            "dmesg",
         ),
         (Failure::RecorderTimeout, "dmesg"),
         (
@@ -250,7 +271,10 @@ fn every() -> Vec<(Failure, &'static str)> {
         ),
         (Failure::NotStartedYet(path()), "start the daemon once"),
         (Failure::Probe(io(ErrorKind::Other)), "dmesg"),
-        (Failure::Confinement("the cause".into()), "best-effort"),
+        (
+            Failure::Confinement("landlock is not in force".into()),
+            "best-effort",
+        ),
         (Failure::LetThrough(String::new()), "docs/hardening.md"),
         (Failure::TaskEnded("poller"), "report it"),
     ]
@@ -310,6 +334,26 @@ fn variant(failure: &Failure) -> usize {
     }
 }
 
+/// The part of the start that fails.
+pub(crate) fn part(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Usage(_) | Failure::Settings(_) => "The configuration",
+        Failure::Socket(_) => "The callers' socket",
+        Failure::Key(_) => "The SSH key",
+        Failure::Audit(_) | Failure::Recorder(_) | Failure::RecorderTimeout => "The audit log",
+        Failure::Forwarder(_)
+        | Failure::Directory { .. }
+        | Failure::Metrics { .. }
+        | Failure::User { .. }
+        | Failure::Resource { .. } => "Directories, ports and limits",
+        Failure::NotStartedYet(_)
+        | Failure::Probe(_)
+        | Failure::Confinement(_)
+        | Failure::LetThrough(_) => "The confinement",
+        Failure::TaskEnded(_) => "The program itself",
+    }
+}
+
 #[test]
 fn every_failure_has_cause_and_remedy() {
     for (failure, part) in every() {
@@ -323,7 +367,7 @@ fn every_failure_has_cause_and_remedy() {
         };
         assert!(remedy.contains(part) || cause.contains(part), "{message}");
         assert!(message.starts_with(&cause), "{message}");
-        assert!(message.matches("the cause").count() <= 1, "{message}");
+        assert!(message.matches("os error").count() <= 1, "{message}");
     }
 }
 
@@ -341,7 +385,7 @@ fn exit_codes_are_those_of_help() {
     for (failure, _) in every() {
         let code = match variant(&failure) {
             0 => 64,
-            1..=7 | 12..=14 => 78,
+            1..=7 | 12..=14 | 37 => 78,
             34 => 71,
             35 => 1,
             36 => 70,
