@@ -28,6 +28,16 @@ pub fn healthy() -> Behaviour {
     }
 }
 
+/// A node whose helper answers with [`DOCUMENT`] and this time, in the format of RFC 3339.
+#[must_use]
+pub fn with_clock(time: &str) -> Behaviour {
+    let open = DOCUMENT.strip_suffix('}').unwrap_or_default();
+    let helper = r#""node_helper":{"version":"0.2.0"}"#;
+    Behaviour::Synthetic {
+        document: format!(r#"{open},"collected_at":"{time}",{helper}}}"#).into(),
+    }
+}
+
 /// The runtime of the simulated nodes.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();

@@ -1,7 +1,7 @@
 //! Clocks of nodes and of this host that differ, and certificates whose validity tells so.
 
 use pulse_e2e::programs::{Need, skipped};
-use pulse_e2e::sim::{self, Behaviour, Fleet};
+use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::sshd::printing_options;
 use pulse_e2e::{Config, RealNode, SshdOptions, control};
 use std::process::Command;
@@ -41,21 +41,9 @@ fn certificate_names_the_clock() {
     }
 }
 
-/// A helper's document of this time.
-fn document_at(time: &str) -> Behaviour {
-    let sensors = r#"{"coretemp-isa-0000":{"Package id 0":{"temp1_input":41.5}}}"#;
-    let helper = r#"{"version":"0.2.0"}"#;
-    Behaviour::Synthetic {
-        document: format!(
-            r#"{{"sensors":{sensors},"smart":[],"collected_at":"{time}","node_helper":{helper}}}"#
-        )
-        .into(),
-    }
-}
-
 #[test]
 fn wrong_clock_is_shown() {
-    let wrong = document_at("2020-01-01T00:00:00Z");
+    let wrong = sim::with_clock("2020-01-01T00:00:00Z");
     let fleet = Fleet::start(Config::new(), [("pve1", wrong)]);
     let daemon = &fleet.daemon;
     for _ in 0..3 {
@@ -78,7 +66,7 @@ fn wrong_clock_is_shown() {
     let now = String::from_utf8(now.unwrap().stdout).unwrap();
     fleet
         .node("pve1")
-        .set_behaviour(document_at(now.trim_end()));
+        .set_behaviour(sim::with_clock(now.trim_end()));
     daemon.temperature("pve1").unwrap();
     assert!(daemon.metric(offset).abs() < 60.0);
     let status = control::run(daemon.home(), &["status"]);
