@@ -319,7 +319,10 @@ fn lost_socket_is_named() {
     let output = tool.args(arguments).env_clear().output().unwrap();
     assert_eq!(output.status.code(), Some(69));
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert_parts(&errors, &["pulse-sensor-proxy runs (process ", "--socket"]);
+    assert_parts(
+        &errors,
+        &["is pulse-sensor-proxy running? Process ", "--socket"],
+    );
     let impostor = UnixListener::bind(&socket).unwrap();
     wait::until("the replacement", || {
         sentence_of(&daemon, "socket").contains("was replaced by another file")

@@ -215,13 +215,13 @@ pub(super) fn without_socket(running: Option<u32>) -> Cow<'static, str> {
     match running {
         // A daemon that has lost its socket listens on, and nobody can reach it.
         Some(process) => format!(
-            "pulse-sensor-proxy runs (process {process}), so its socket is elsewhere (name it with \
-             --socket) or its file was removed: then run `systemctl stop \
+            "is pulse-sensor-proxy running? Process {process} is, so its socket is elsewhere (name \
+             it with --socket), or its file was removed: then run `systemctl stop \
              pulse-sensor-proxy.service`, `systemctl restart pulse-sensor-proxy.socket` and \
              `systemctl start pulse-sensor-proxy.service`"
         )
         .into(),
-        None => "is pulse-sensor-proxy running? No such process is visible: start it (systemctl \
+        None => "is pulse-sensor-proxy running? No process of it is visible: start it (systemctl \
                  start pulse-sensor-proxy), or name its socket with --socket"
             .into(),
     }
