@@ -3,7 +3,7 @@
 
 use pulse_e2e::programs::{Need, is_root, skipped};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon, Home, control, run, run_in, service, wait};
+use pulse_e2e::{Config, Daemon, Home, control, forwarding, run, run_in, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -333,6 +333,35 @@ fn lost_socket_is_named() {
     assert!(daemon.get("/ready").contains("200 OK"));
     let log = daemon.log();
     assert_eq!(log.matches("ERROR").count(), 2, "{log}");
+}
+
+#[test]
+fn lost_passed_socket_names_its_unit() {
+    const ACTIVATE: &str = "systemd-socket-activate";
+    if skipped(&[
+        Need::Optional(ACTIVATE),
+        Need::NoUnit("another program passes the socket"),
+    ]) {
+        return;
+    }
+    let home = Arc::new(Home::new());
+    home.write_config(&Config::new());
+    let socket = home.socket();
+    let wrapper = [ACTIVATE, "-E", service::VARIABLE, "-l"];
+    let wrapper = [&wrapper[..], &[socket.to_str().unwrap()]].concat();
+    let daemon = Daemon::start_under(&home, &wrapper);
+    fs::remove_file(&socket).unwrap();
+    let unit = "`systemctl restart pulse-sensor-proxy.socket`";
+    assert_problem(&daemon, "socket", &["was removed", unit]);
+    assert_parts(&daemon.log(), &[unit]);
+}
+
+#[test]
+fn missing_certificates_are_named() {
+    let collector = pulse_e2e::unused_address();
+    let config = forwarding::forward_to_all(&[(forwarding::COLLECTOR, collector, "relp")]);
+    let daemon = Daemon::start(&config);
+    assert_problem(&daemon, "certificates", &["ca.pem", "put ca.pem, "]);
 }
 
 #[test]

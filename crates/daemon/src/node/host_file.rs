@@ -294,10 +294,14 @@ mod tests {
             assert_eq!(content, b"a", "{kind:?}");
             assert_ne!(state, FileState::Read, "{kind:?}");
             assert!(file.problem().is_some(), "{kind:?}");
+            let sentence = file.sentence().unwrap();
+            for part in ["/none", "its previous content stays in force: "] {
+                assert!(sentence.contains(part), "{kind:?}: {sentence}");
+            }
         }
         let missing = (Vec::new(), FileState::Missing);
         assert_eq!(file.after(Err(ErrorKind::NotFound)), missing);
-        assert_eq!(file.problem(), None);
+        assert_eq!((file.problem(), file.sentence()), (None, None));
         assert_eq!(file.after(Err(ErrorKind::PermissionDenied)).0, b"");
         assert_eq!(file.after(Ok(b"b")), (b"b".to_vec(), FileState::Read));
     }
@@ -331,6 +335,23 @@ mod tests {
             file.after(Ok(text));
             assert_eq!(REPORTS.load(Ordering::Relaxed), reports);
         }
+    }
+
+    #[test]
+    fn cut_file_is_a_problem() {
+        let file = file();
+        let cut = Lines {
+            text: b"a".to_vec(),
+            are_all: false,
+        };
+        file.update(&mut file.last(), Ok(cut));
+        let sentence = file.sentence().unwrap();
+        assert!(
+            sentence.contains("/none has more than 8 bytes"),
+            "{sentence}"
+        );
+        file.after(Ok(b"a"));
+        assert_eq!(file.sentence(), None);
     }
 
     #[test]
