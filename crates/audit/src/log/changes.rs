@@ -166,7 +166,9 @@ impl<S: Storage> Log<S> {
         for one in &mut stopped {
             let found = Found::of(&self.storage, &one.file);
             let was_seen = found.is_none() || one.found.is_none() || found == one.found;
-            if was_seen || self.is_undone(one) {
+            // What replaced a file was none of the log's.
+            let is_cleared = one.change == Change::Replaced && found == Some(Found::Absent);
+            if was_seen || is_cleared || self.is_undone(one) {
                 continue;
             }
             one.change = self.present_change(one);
