@@ -127,11 +127,12 @@ impl Home {
 
     /// The epoch of the one private key that there is.
     pub(crate) fn epoch(&self) -> u64 {
-        let mut names = fs::read_dir(self.state()).unwrap();
-        let name = names.next().unwrap().unwrap().file_name();
-        assert!(names.next().is_none());
-        let name = name.into_string().unwrap();
-        name.strip_prefix("seal-key-").unwrap().parse().unwrap()
+        let names = fs::read_dir(self.state()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut epochs = names.filter_map(|name| name.strip_prefix("seal-key-")?.parse().ok());
+        let epoch = epochs.next().unwrap();
+        assert!(epochs.next().is_none());
+        epoch
     }
 
     /// An audit command, about this log.
