@@ -12,8 +12,9 @@ use pulse_e2e::forwarding::{ForwardingHost, status, trouble};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::rsyslog::{Input, TlsLibrary};
 use pulse_e2e::sshd::printing_options;
-use pulse_e2e::{Config, RealNode, wait};
+use pulse_e2e::{Client, Config, Daemon, RealNode, wait};
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -100,11 +101,11 @@ impl Nodes {
 }
 
 /// Polls until a reading succeeds after the outage has ended. The number of failures.
-fn poll(socket: &std::path::Path, ended: &Mutex<Option<Instant>>) -> u32 {
+fn poll(socket: &Path, ended: &Mutex<Option<Instant>>) -> u32 {
     let mut failures = 0;
     loop {
         let polled = Instant::now();
-        let mut client = pulse_e2e::Client::connect(socket);
+        let mut client = Client::connect(socket);
         let request = r#"{"method":"get_temperature","params":{"node":"pve1"}}"#;
         client.send(format!("{request}\n").as_bytes());
         let answer = client.line();
@@ -215,8 +216,8 @@ fn clients_of(port: u16) -> Vec<u16> {
     ports
 }
 
-fn is_up(host: &pulse_e2e::Daemon) -> bool {
-    status(host)["streams"][0]["collectors"][0]["up"] == true
+fn is_up(daemon: &Daemon) -> bool {
+    status(daemon)["streams"][0]["collectors"][0]["up"] == true
 }
 
 #[test]
