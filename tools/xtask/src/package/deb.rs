@@ -11,6 +11,15 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// How much time packing may take.
+#[derive(Clone, Copy)]
+pub(super) enum Compression {
+    /// For packages that are shipped.
+    Best,
+    /// For packages that are installed once, by a test.
+    Quick,
+}
+
 /// A directory with the files of a package.
 pub(super) struct Staging {
     directory: PathBuf,
@@ -163,7 +172,13 @@ impl Staging {
     }
 
     /// Writes the control files and packs.
-    pub(super) fn pack(&self, version: &str, architecture: &str, file: &Path) -> Outcome {
+    pub(super) fn pack(
+        &self,
+        version: &str,
+        architecture: &str,
+        compression: Compression,
+        file: &Path,
+    ) -> Outcome {
         let sums = self.sums()?;
         let kibibytes = self.kibibytes()?;
         let control = control(self.name)?.replacen(
@@ -177,14 +192,12 @@ impl Staging {
             Failure::new(format!("cannot fill {}: {error}", self.directory.display()))
         })?;
         let mut dpkg = Command::new("dpkg-deb");
-        // xz with one thread: blocks for several would depend on the machine.
-        dpkg.args([
-            "--root-owner-group",
-            "-Zxz",
-            "-z9",
-            "--threads-max=1",
-            "--build",
-        ]);
+        dpkg.args(["--root-owner-group", "--build"]);
+        match compression {
+            // With one thread: blocks for several would depend on the machine.
+            Compression::Best => dpkg.args(["-Zxz", "-z9", "--threads-max=1"]),
+            Compression::Quick => dpkg.args(["-Zgzip", "-z1"]),
+        };
         dpkg.arg(&self.directory).arg(file).env(EPOCH, &self.epoch);
         process::run(&mut dpkg)
     }

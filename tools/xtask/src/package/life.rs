@@ -5,6 +5,7 @@
 //! programs of the other tests, which are built already; with `--static` those that are shipped.
 
 use super::contents::PACKAGES;
+use super::deb::Compression;
 use super::{ARCHITECTURES, REVISION, build, pack};
 use crate::guest::{self, ENDED, Guest};
 use crate::manual;
@@ -47,12 +48,14 @@ const NOT_SHIPPED: &str =
 
 /// Tests the packages under this machine's release of Debian, or those that are named.
 pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
-    let is_static = arguments.iter().any(|word| word == "--static");
-    let mut releases: Vec<String> = arguments
+    let (options, mut releases): (Vec<String>, Vec<String>) = arguments
         .iter()
-        .filter(|word| !word.starts_with('-'))
         .cloned()
-        .collect();
+        .partition(|word| word.starts_with('-'));
+    if let Some(unknown) = options.iter().find(|option| *option != "--static") {
+        return Err(Failure::new(format!("package-test knows no {unknown}")));
+    }
+    let is_static = !options.is_empty();
     if releases.is_empty() {
         releases.push(debian::release()?);
     }
@@ -90,7 +93,14 @@ fn check_with(steps: &mut Steps, is_static: bool, releases: &[String]) {
                     .map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
             }
             for package in &PACKAGES {
-                pack(package, ARCHITECTURES[0].debian, &programs, revision, &out)?;
+                pack(
+                    package,
+                    ARCHITECTURES[0].debian,
+                    &programs,
+                    revision,
+                    Compression::Quick,
+                    &out,
+                )?;
             }
         }
         Ok(())

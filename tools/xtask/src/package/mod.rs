@@ -18,6 +18,7 @@ use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use crate::workspace::{locked_cargo, root, target_dir};
 use contents::{PACKAGES, Package};
+use deb::Compression;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -106,7 +107,8 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     for package in &PACKAGES {
         steps.run(package.name, || {
             let debian = options.architecture.debian;
-            let file = pack(package, debian, &programs, REVISION, &options.out)?;
+            let best = Compression::Best;
+            let file = pack(package, debian, &programs, REVISION, best, &options.out)?;
             check_size(package, &file)
         });
     }
@@ -202,6 +204,7 @@ fn pack(
     architecture: &str,
     programs: &Path,
     revision: u8,
+    compression: Compression,
     out: &Path,
 ) -> Outcome<PathBuf> {
     fs::create_dir_all(out)
@@ -210,7 +213,7 @@ fn pack(
     let version = format!("{}-{revision}", env!("CARGO_PKG_VERSION"));
     let staging = deb::Staging::lay_out(package, programs, &version, &epoch)?;
     let file = out.join(format!("{}_{version}_{architecture}.deb", package.name));
-    staging.pack(&version, architecture, &file)?;
+    staging.pack(&version, architecture, compression, &file)?;
     println!("{}", file.display());
     Ok(file)
 }
