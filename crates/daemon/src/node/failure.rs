@@ -215,7 +215,9 @@ impl NodeFailure {
             Self::KnownHosts(_) => FailureReason::KnownHostsUnusable,
             Self::AddressNotPermitted => FailureReason::AddressNotPermitted,
             Self::Exhausted(_) => FailureReason::OutOfDescriptors,
-            Self::Unreachable { .. } => FailureReason::Unreachable,
+            Self::Unreachable { .. } | Self::TimedOut(Stage::Connecting(_)) => {
+                FailureReason::Unreachable
+            }
             Self::HostKey(failure) | Self::Withdrawn(Withdrawn { failure, .. }) => {
                 FailureReason::HostKey(failure.reason())
             }
@@ -393,6 +395,26 @@ mod tests {
         assert!(failure.to_string().contains("ssh-keygen -A"), "{failure}");
         // Asking again helps as little as with a key that is not pinned.
         assert_eq!(failure.kind(), FailureKind::HostKey);
+    }
+
+    #[test]
+    fn silence_is_no_answer_of_the_node() {
+        let address = "192.0.2.1:22".parse().unwrap();
+        for (stage, reason, kind) in [
+            (
+                Stage::Connecting(address),
+                FailureReason::Unreachable,
+                FailureKind::Unreachable,
+            ),
+            (
+                Stage::LoggingIn(address),
+                FailureReason::Timeout,
+                FailureKind::Transient,
+            ),
+        ] {
+            let failure = NodeFailure::TimedOut(stage);
+            assert_eq!((failure.reason(), failure.kind()), (reason, kind));
+        }
     }
 
     #[test]
