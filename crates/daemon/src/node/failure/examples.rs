@@ -43,11 +43,11 @@ fn key(key_type: &str, fingerprint: &str) -> PinnedKey {
     }
 }
 
-fn shown() -> Box<ShownKey> {
-    Box::new(ShownKey {
+fn shown() -> ShownKey {
+    ShownKey {
         key: key("ssh-ed25519", "uNiVztksCsDhcc0u9e8BrbJzQUDyiRVoHmK2gWDSNF8"),
         known_as: "pve1".to_owned(),
-    })
+    }
 }
 
 fn pinned() -> Vec<PinnedKey> {
@@ -122,14 +122,14 @@ pub(crate) fn every() -> Vec<NodeExample> {
             retry_in: Duration::from_secs(1),
         },
         HostKeyFailure::Unknown {
-            shown: shown(),
+            shown: Box::new(shown()),
             pinned: None,
         }
         .into(),
         HostKeyFailure::Unknown {
             shown: Box::new(ShownKey {
                 known_as: "[pve1]:22022".to_owned(),
-                ..*shown()
+                ..shown()
             }),
             pinned: Some(Box::new(PinnedElsewhere {
                 name: "pve1".to_owned(),
@@ -138,12 +138,12 @@ pub(crate) fn every() -> Vec<NodeExample> {
         }
         .into(),
         HostKeyFailure::UnsupportedPins {
-            shown: shown(),
+            shown: Box::new(shown()),
             expected: pins("ssh-rsa"),
         }
         .into(),
         HostKeyFailure::OtherKind {
-            shown: shown(),
+            shown: Box::new(shown()),
             expected: pins("ecdsa-sha2-nistp256"),
         }
         .into(),
