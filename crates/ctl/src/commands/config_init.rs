@@ -19,7 +19,8 @@ pub(crate) struct Options {}
 const TEXT: &str = r#"# The configuration of pulse-sensor-proxy, which reads it at its start and on
 # systemctl reload pulse-sensor-proxy
 # Check a change with: pulse-sensorctl config check
-# A key that is missing here has its default; packaging/config.toml explains every key.
+# A key that is missing here has its default; the manual page
+# pulse-sensor-proxy-config(5) explains every key.
 
 # The newest version of this format: nodes on which the daemon's key has no forced command are
 # refused.
