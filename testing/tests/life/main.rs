@@ -99,12 +99,14 @@ fn packages_leave_nothing() {
             "pulse-sensor-node",
         ],
     );
-    assert!(purged.contains(LOG), "{purged}");
+    let commands = format!("rm -r {LOG} && rmdir --ignore-fail-on-non-empty /var/log/pulse && ");
+    assert!(
+        purged.contains(&(commands + "userdel pulse-sensor-proxy")),
+        "{purged}"
+    );
     assert!(Path::new(LOG).join("audit.log").exists());
     run("id", &["pulse-sensor-proxy"]);
-    // The command that the purge prints, and docs/install.md.
-    run("rm", &["-r", "/var/log/pulse"]);
-    run("userdel", &["pulse-sensor-proxy"]);
+    remove_log();
     assert_eq!(before.difference(&Tree::read(), &LEFT), [""; 0]);
 
     println!("install, with the id in use");
@@ -129,8 +131,7 @@ fn packages_leave_nothing() {
             "pulse-sensor-node",
         ],
     );
-    run("rm", &["-r", "/var/log/pulse"]);
-    run("userdel", &["pulse-sensor-proxy"]);
+    remove_log();
     assert_eq!(before.difference(&Tree::read(), &LEFT), [""; 0]);
 
     println!("purged unconfigured, which leaves no account");
@@ -146,6 +147,14 @@ fn packages_leave_nothing() {
         ],
     );
     assert_eq!(before.difference(&Tree::read(), &LEFT), [""; 0]);
+    assert!(!Path::new("/var/log/pulse").exists());
+}
+
+/// Removes the audit log and its account, as the purge and docs/install.md say.
+fn remove_log() {
+    run("rm", &["-r", LOG]);
+    run("rmdir", &["--ignore-fail-on-non-empty", "/var/log/pulse"]);
+    run("userdel", &["pulse-sensor-proxy"]);
     assert!(!Path::new("/var/log/pulse").exists());
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Package {
     pub(super) files: &'static [(&'static str, &'static str)],
     /// Manual pages, from `cargo xtask manual`. Completions are those of the programs.
     pub(super) pages: &'static [&'static str],
+    /// Contains the project's changelog, which is the same for all packages.
+    pub(super) has_changelog: bool,
     /// Links, and the files that they lead to.
     pub(super) links: &'static [(&'static str, &'static str)],
     /// Empty directories.
@@ -91,6 +93,7 @@ pub(super) const PACKAGES: [Package; 2] = [
             "pulse-sensor-proxy-config.5",
             "pulse-audit-log.5",
         ],
+        has_changelog: true,
         links: &[(
             "etc/apparmor.d/pulse-sensor-proxy",
             "/usr/share/pulse-sensor-proxy/pulse-sensor-proxy.apparmor",
@@ -117,6 +120,7 @@ pub(super) const PACKAGES: [Package; 2] = [
             ("docs/nodes.md", "usr/share/doc/pulse-sensor-node"),
         ],
         pages: &["pulse-sensor-node.8"],
+        has_changelog: false,
         links: &[
             (
                 "etc/apparmor.d/pulse-sensor-node",

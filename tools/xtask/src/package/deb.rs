@@ -46,7 +46,7 @@ impl Staging {
                 staging.directory.display()
             ))
         })?;
-        staging.documents(version)?;
+        staging.documents(version, package.has_changelog)?;
         staging.manual(package)?;
         Ok(staging)
     }
@@ -107,8 +107,8 @@ impl Staging {
         Ok(directory)
     }
 
-    /// The copyright and both changelogs, Debian's with one entry: each release has one package.
-    fn documents(&self, version: &str) -> Outcome {
+    /// The copyright and the changelogs, Debian's with one entry: each release has one package.
+    fn documents(&self, version: &str, has_changelog: bool) -> Outcome {
         let directory = format!("usr/share/doc/{}", self.name);
         let date = process::capture(
             Command::new("date")
@@ -118,22 +118,23 @@ impl Staging {
         let control = control(self.name)?;
         let maintainer = field(&control, "Maintainer");
         let entry = format!(
-            "{} ({version}) unstable; urgency=medium\n\n  * New release: see changelog.gz.\n\n -- {maintainer}  {date}",
+            "{} ({version}) unstable; urgency=medium\n\n  * New release: see the changelog of pulse-sensor-proxy.\n\n -- {maintainer}  {date}",
             self.name
         );
+        let cannot = |error: io::Error| Failure::new(error.to_string());
         let copyright = root().join("packaging/debian/copyright");
-        self.copy(&copyright, &directory, 0o644)
-            .and_then(|()| self.copy(&root().join("CHANGELOG.md"), &directory, 0o644))
-            .map_err(|error| Failure::new(error.to_string()))?;
-        let directory = self.directory.join(directory);
-        let changelogs = [
-            directory.join("changelog"),
-            directory.join("changelog.Debian"),
-        ];
-        fs::rename(directory.join("CHANGELOG.md"), &changelogs[0])
-            .and_then(|()| fs::write(&changelogs[1], entry))
-            .and_then(|()| fs::set_permissions(&changelogs[1], Permissions::from_mode(0o644)))
-            .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))?;
+        self.copy(&copyright, &directory, 0o644).map_err(cannot)?;
+        let target = self.directory.join(&directory);
+        let mut changelogs = vec![target.join("changelog.Debian")];
+        fs::write(&changelogs[0], entry)
+            .and_then(|()| fs::set_permissions(&changelogs[0], Permissions::from_mode(0o644)))
+            .map_err(cannot)?;
+        if has_changelog {
+            let changelog = root().join("CHANGELOG.md");
+            self.copy(&changelog, &directory, 0o644).map_err(cannot)?;
+            changelogs.push(target.join("changelog"));
+            fs::rename(target.join("CHANGELOG.md"), &changelogs[1]).map_err(cannot)?;
+        }
         compress(&changelogs)
     }
 
