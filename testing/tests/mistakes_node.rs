@@ -453,7 +453,7 @@ fn node_with_ipv6_alone_is_read() {
             assert!(sim::is_document(&node.daemon.temperature(name).unwrap()));
         }
         let error = node.daemon.temperature("pve7").unwrap_err();
-        for part in ["only a link-local address", "in allowed_nodes"] {
+        for part in ["only a link-local address", "in nodes.d or allowed_nodes"] {
             assert!(error.contains(part), "{part:?} is not in {error}");
         }
     });

@@ -262,7 +262,7 @@ fn missing_allowlist_has_its_own_error() {
         "{error}"
     );
     assert!(
-        error.contains("allowed_nodes in the configuration file"),
+        error.contains("add it to nodes.d or allowed_nodes"),
         "{error}"
     );
 }

@@ -155,6 +155,27 @@ fn initial_configuration_is_valid() {
 }
 
 #[test]
+fn initial_nodes_and_peers_are_listed() {
+    let given = "config init --node pve1=192.0.2.11 --node pve2 --node pve6=2001:db8::6 --peer 0 --peer 1001";
+    let initial = common::run(&given.split(' ').collect::<Vec<_>>());
+    let run = check(&initial.output, &[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for part in [
+        "pve1  192.0.2.11",
+        "pve2",
+        "2001:db8::6",
+        "user id 0 ",
+        "user id 1001",
+    ] {
+        assert!(run.output.contains(part), "{part}: {}", run.output);
+    }
+    for wrong in ["-x", "pve1=nowhere", "pve1="] {
+        let run = common::run(&["config", "init", "--node", wrong]);
+        assert_eq!(run.code, Some(64), "{wrong}: {run:?}");
+    }
+}
+
+#[test]
 fn a_valid_file_shows_its_rights() {
     let run = check(
         "allowed_nodes = ['pve1']\nallowed_peers = [{uid = 1000}]\n",

@@ -16,8 +16,12 @@ pub(crate) const CONFIG: &str = "/etc/pulse-sensor-proxy/config.toml";
 const SOCKET: &str = "/run/pulse-sensor-proxy/pulse-sensor-proxy.sock";
 const SSH: &str = "/var/lib/pulse-sensor-proxy/ssh";
 
-/// The address of the node, which is this machine.
-const ADDRESS: &str = "192.0.2.11";
+/// The numbers of the nodes, all of which are this machine.
+pub(crate) const NODES: std::ops::RangeInclusive<u8> = 1..=10;
+
+fn address(node: u8) -> String {
+    format!("192.0.2.{}", 10 + node)
+}
 
 pub(crate) const fn need() -> Need {
     Need::WholeMachine(PACKAGES, "cargo xtask package-test")
@@ -57,16 +61,17 @@ pub(crate) fn packages(version: &str) -> Vec<&'static str> {
 /// Configures the service and the node as the installation's page says, and starts it.
 pub(crate) fn configure() {
     make_sensors();
-    // It stays, when this is done again.
-    let _ = try_run(
-        "ip",
-        &["address", "add", &format!("{ADDRESS}/32"), "dev", "lo"],
-    );
+    let mut nodes = String::new();
+    for node in NODES {
+        let address = address(node);
+        add_address(&address);
+        nodes += &format!("{{ name = 'pve{node}', address = '{address}' }}, ");
+    }
     let text = format!(
         "config_version = 2\n\
          cache_ttl = '0s'\n\
          allowed_peer_uids = [0]\n\
-         allowed_nodes = [{{ name = 'pve1', address = '{ADDRESS}' }}]\n\
+         allowed_nodes = [{nodes}]\n\
          [rate_limit]\n\
          per_peer_interval_ms = 1\n\
          per_peer_burst = 1000\n"
@@ -74,7 +79,7 @@ pub(crate) fn configure() {
     fs::write(CONFIG, text).unwrap();
     let drop_ins = "/etc/systemd/system/pulse-sensor-proxy.service.d";
     fs::create_dir_all(drop_ins).unwrap();
-    let addresses = format!("[Service]\nIPAddressAllow=localhost {ADDRESS}\n");
+    let addresses = "[Service]\nIPAddressAllow=localhost 192.0.2.0/24\n";
     fs::write(format!("{drop_ins}/addresses.conf"), addresses).unwrap();
     run("systemctl", &["daemon-reload"]);
     run(
@@ -94,14 +99,23 @@ pub(crate) fn configure() {
     fs::write("/etc/ssh/authorized_keys.d/pulse-sensor", line + "\n").unwrap();
     let host_key = fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").unwrap();
     let known_hosts = format!("{SSH}/known_hosts");
-    fs::write(&known_hosts, format!("pve1 {host_key}")).unwrap();
+    let pins: String = NODES.map(|node| format!("pve{node} {host_key}")).collect();
+    fs::write(&known_hosts, pins).unwrap();
     fs::set_permissions(&known_hosts, Permissions::from_mode(0o644)).unwrap();
 }
 
-/// One reading of the node over the callers' socket, as text.
-pub(crate) fn reading() -> String {
+/// Gives this machine an address, which it may have already.
+pub(crate) fn add_address(address: &str) {
+    run(
+        "ip",
+        &["address", "replace", &format!("{address}/32"), "dev", "lo"],
+    );
+}
+
+/// One reading of a node over the callers' socket, as text.
+pub(crate) fn reading(node: u8) -> String {
     let mut client = Client::connect(Path::new(SOCKET));
-    let request = json!({"method": "get_temperature", "params": {"node": "pve1"}});
+    let request = json!({"method": "get_temperature", "params": {"node": format!("pve{node}")}});
     client.send(format!("{request}\n").as_bytes());
     let answer = client.answer();
     assert_eq!(answer["success"], true, "{answer}");
@@ -109,9 +123,9 @@ pub(crate) fn reading() -> String {
 }
 
 /// The sensor files: a container shows its host's.
-const SENSORS: &str = "/run/pulse-test-sensors";
+pub(crate) const SENSORS: &str = "/run/pulse-test-sensors";
 
-fn make_sensors() {
+pub(crate) fn make_sensors() {
     let root = Path::new(SENSORS);
     let chip = root.join("devices/platform/coretemp.0/hwmon/hwmon0");
     let listing = root.join("class/hwmon");

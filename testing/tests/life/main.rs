@@ -10,9 +10,10 @@
 )]
 
 mod machine;
+mod page;
 mod tree;
 
-use machine::{CONFIG, configure, packages, reading, run, try_run};
+use machine::{CONFIG, NODES, configure, packages, reading, run, try_run};
 use pulse_e2e::programs::skipped;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -57,16 +58,11 @@ fn packages_leave_nothing() {
     let uid = run("id", &["-u", "pulse-sensor-proxy"]);
     assert_eq!(uid.trim() == "995", is_free, "{uid}");
     configure();
-    assert!(reading().contains("42"), "{}", reading());
+    assert!(reading(1).contains("42"), "{}", reading(1));
 
-    println!("upgrade, while a caller polls");
+    println!("upgrade and downgrade, while a caller polls");
     let readings = upgrade_under_a_poller();
-    assert!(readings > 10, "{readings}");
-    let version = run(
-        "dpkg-query",
-        &["-W", "-f", "${Version}", "pulse-sensor-proxy"],
-    );
-    assert!(version.ends_with("-2"), "{version}");
+    assert!(readings > 100, "{readings}");
 
     println!("remove");
     run(
@@ -89,16 +85,7 @@ fn packages_leave_nothing() {
     run("sshd", &["-t"]);
 
     println!("purge");
-    let purged = run(
-        "apt-get",
-        &[
-            "purge",
-            "-q",
-            "-y",
-            "pulse-sensor-proxy",
-            "pulse-sensor-node",
-        ],
-    );
+    let purged = purge();
     let commands = format!("rm -r {LOG} && rmdir --ignore-fail-on-non-empty /var/log/pulse && ");
     assert!(
         purged.contains(&(commands + "userdel pulse-sensor-proxy")),
@@ -118,36 +105,24 @@ fn packages_leave_nothing() {
     let uid = run("id", &["-u", "pulse-sensor-proxy"]);
     assert_ne!(uid.trim(), "995");
     configure();
-    assert!(reading().contains("42"), "{}", reading());
+    assert!(reading(1).contains("42"), "{}", reading(1));
     let owner = fs::metadata(LOG).unwrap().uid();
     assert_eq!(owner.to_string(), uid.trim());
-    run(
-        "apt-get",
-        &[
-            "purge",
-            "-q",
-            "-y",
-            "pulse-sensor-proxy",
-            "pulse-sensor-node",
-        ],
-    );
+    purge();
     remove_log();
     assert_eq!(before.difference(&Tree::read(), &LEFT), [""; 0]);
 
     println!("purged unconfigured, which leaves no account");
     install();
-    run(
-        "apt-get",
-        &[
-            "purge",
-            "-q",
-            "-y",
-            "pulse-sensor-proxy",
-            "pulse-sensor-node",
-        ],
-    );
+    purge();
     assert_eq!(before.difference(&Tree::read(), &LEFT), [""; 0]);
     assert!(!Path::new("/var/log/pulse").exists());
+}
+
+/// Purges both packages. Returns what that printed.
+fn purge() -> String {
+    let packages = ["pulse-sensor-proxy", "pulse-sensor-node"];
+    run("apt-get", &[&["purge", "-q", "-y"], &packages[..]].concat())
 }
 
 /// Removes the audit log and its account, as the purge and docs/install.md say.
@@ -200,25 +175,30 @@ fn assert_unconfigured() {
     );
 }
 
-/// Installs the second version of the packages. Returns the number of readings meanwhile, none of
-/// which failed.
+/// Installs the second version of the packages, and the first again. Returns the number of readings
+/// meanwhile, none of which failed.
 fn upgrade_under_a_poller() -> usize {
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
         let poller = scope.spawn(|| {
             let mut readings = 0;
             while !is_done.load(Ordering::Relaxed) {
-                assert!(reading().contains("42"));
-                readings += 1;
+                for node in NODES {
+                    assert!(reading(node).contains("42"));
+                    readings += 1;
+                }
                 // Below the limiter's rate for one caller.
                 thread::sleep(Duration::from_millis(10));
             }
             readings
         });
-        run(
-            "apt-get",
-            &[&["install", "-q", "-y"], &packages("second")[..]].concat(),
-        );
+        for (version, revision) in [("second", "-2"), ("first", "-1")] {
+            let words = ["install", "-q", "-y", "--allow-downgrades"];
+            run("apt-get", &[&words, &packages(version)[..]].concat());
+            let query = ["-W", "-f", "${Version}", "pulse-sensor-proxy"];
+            let installed = run("dpkg-query", &query);
+            assert!(installed.ends_with(revision), "{installed}");
+        }
         is_done.store(true, Ordering::Relaxed);
         poller.join().unwrap()
     })

@@ -296,6 +296,9 @@ impl Scenario {
         wait::until("the log's size", || {
             self.daemon.metric("pulse_proxy_audit_log_bytes") > 24_000.0
         });
+        wait::until("the free space of its disk", || {
+            self.daemon.metric("pulse_proxy_audit_disk_free_bytes") > 0.5
+        });
         let reserve = self.home.audit_log().with_file_name("audit.reserve");
         wait::until("space for the seals of the oldest segment", || {
             fs::metadata(&reserve).is_ok_and(|found| found.len() > 262_144)

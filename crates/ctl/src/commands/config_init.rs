@@ -3,17 +3,56 @@
 use crate::error::{CommandResult, Outcome};
 use crate::ui::screen::Screen;
 use clap::Args;
+use pulse_core::nodes::name::NodeName;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::str::FromStr;
 
 /// Print a configuration to start with
 ///
-/// It has the newest version of the format, no node and no caller, and explains in comments how to
-/// add them. It is printed and not written, because only the administrator writes the configuration.
+/// It has the newest version of the format, the nodes and callers that are given, and explains in
+/// comments how to add others. It is printed and not written, because only the administrator writes
+/// the configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pulse-sensorctl config init
-  pulse-sensorctl config init > config.toml && pulse-sensorctl config check config.toml")]
-pub(crate) struct Options {}
+  pulse-sensorctl config init --node pve1=192.0.2.11 --node pve2 --peer 0")]
+pub(crate) struct Options {
+    /// A node that may be read; without an address, /etc/hosts is searched for the name
+    #[arg(long = "node", value_name = "NAME[=ADDRESS]")]
+    nodes: Vec<Node>,
+
+    /// The user id of a caller that may read, as this host sees it
+    #[arg(long = "peer", value_name = "UID")]
+    peers: Vec<u32>,
+}
+
+/// A node of the list.
+#[derive(Clone, Debug)]
+struct Node {
+    name: NodeName,
+    address: Option<IpAddr>,
+}
+
+impl FromStr for Node {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, address) = match text.split_once('=') {
+            Some((name, address)) => (name, Some(address)),
+            None => (text, None),
+        };
+        let not_an_address = |_| "the text after \"=\" is not an IP address".to_owned();
+        Ok(Self {
+            name: NodeName::parse(name).map_err(|error| error.to_string())?,
+            address: address
+                .map(str::parse)
+                .transpose()
+                .map_err(not_an_address)?,
+        })
+    }
+}
 
 /// The file.
 const TEXT: &str = r#"# The configuration of pulse-sensor-proxy, which reads it at its start and on
@@ -46,7 +85,27 @@ config_version = 2
 ///
 /// # Errors
 /// When the text cannot be written.
-pub(super) fn run(_: Options) -> CommandResult {
-    Screen::plain().print_text(TEXT)?;
+pub(super) fn run(options: Options) -> CommandResult {
+    let mut text = TEXT.to_owned();
+    // Neither a name nor an address has a character that TOML would have to escape.
+    if !options.nodes.is_empty() {
+        text.push_str("\n\nallowed_nodes = [\n");
+        for Node { name, address } in &options.nodes {
+            let _ = match address {
+                Some(address) => {
+                    writeln!(
+                        text,
+                        "    {{ name = \"{name}\", address = \"{address}\" }},"
+                    )
+                }
+                None => writeln!(text, "    \"{name}\","),
+            };
+        }
+        text.push(']');
+    }
+    if !options.peers.is_empty() {
+        let _ = write!(text, "\n\nallowed_peers = {:?}", options.peers);
+    }
+    Screen::plain().print_text(&text)?;
     Ok(Outcome::Fine)
 }
