@@ -114,12 +114,17 @@ pub(crate) fn add_address(address: &str) {
 
 /// One reading of a node over the callers' socket, as text.
 pub(crate) fn reading(node: u8) -> String {
+    let answer = answer(node);
+    assert_eq!(answer["success"], true, "{answer}");
+    answer.to_string()
+}
+
+/// The answer to a request for a node.
+pub(crate) fn answer(node: u8) -> Value {
     let mut client = Client::connect(Path::new(SOCKET));
     let request = json!({"method": "get_temperature", "params": {"node": format!("pve{node}")}});
     client.send(format!("{request}\n").as_bytes());
-    let answer = client.answer();
-    assert_eq!(answer["success"], true, "{answer}");
-    answer.to_string()
+    client.answer()
 }
 
 /// The sensor files: a container shows its host's.

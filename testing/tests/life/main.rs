@@ -11,6 +11,7 @@
 
 mod machine;
 mod page;
+mod penalty;
 mod tree;
 
 use machine::{CONFIG, NODES, configure, packages, reading, run, try_run};
