@@ -97,6 +97,45 @@ fn missing_directories_have_their_command() {
 }
 
 #[test]
+fn unreadable_directory_of_nodes_has_its_command() {
+    let needs = [
+        Need::Root,
+        Need::Optional("setpriv"),
+        Need::NoUnit("the unit's user reads the configuration at a reload alone"),
+    ];
+    if skipped(&needs) {
+        return;
+    }
+    let home = Arc::new(Home::new());
+    home.write_config(&Config::new());
+    let nodes = home.config_file().with_file_name("nodes.d");
+    fs::create_dir(&nodes).unwrap();
+    let node = nodes.join("pve1.toml");
+    fs::write(&node, "name = 'pve1'\n").unwrap();
+    // As a shell with umask 077 makes them.
+    set_mode(&nodes, 0o700);
+    set_mode(&node, 0o600);
+    let wrapper = unprivileged();
+    for path in [&nodes, &node] {
+        let output = Command::new(&wrapper[0])
+            .args(&wrapper[1..])
+            .arg(pulse_e2e::programs::daemon())
+            .arg("--config")
+            .arg(home.config_file())
+            .env_clear()
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{errors}");
+        let command = command_in(&errors, "chmod ");
+        assert!(command.ends_with(path.to_str().unwrap()), "{command}");
+        follow(&command);
+    }
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    Daemon::start_under(&home, &wrapper).stop();
+}
+
+#[test]
 fn missing_configuration_directory_is_named() {
     let home = Home::new();
     let directory = home.path("none");

@@ -84,7 +84,9 @@ fn with_places(sentence: &str) -> String {
         .replace("/dir/file", "FILE")
         .replace("/dir", "DIRECTORY")
         .replace(&format!("-o {uid} -g {gid}"), "-o 995 -g 995")
+        .replace("/state", "STATE_DIR")
         .replace(&format!("chown {uid}:{gid}"), "chown 995:995")
+        .replace(&format!("chown -R {uid}:{gid}"), "chown -R 995:995")
         .replace(&format!("whose number is {uid}"), "whose number is 995")
 }
 

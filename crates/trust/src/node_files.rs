@@ -29,6 +29,8 @@ pub enum NodesError {
     Unreadable {
         /// The directory or file.
         path: PathBuf,
+        /// Which of them it is.
+        kind: FileKind,
         /// The system's error; `FileTooLarge` for too many entries.
         source: io::Error,
     },
@@ -88,16 +90,17 @@ pub fn add_nodes(
                 unread: Vec::new(),
             });
         }
-        found => found.map_err(|error| unreadable(&directory, error))?,
+        found => found.map_err(|error| unreadable(&directory, FileKind::Directory, error))?,
     };
-    let passed = steps(&directory).map_err(|error| unreadable(&directory, error))?;
+    let passed =
+        steps(&directory).map_err(|error| unreadable(&directory, FileKind::Directory, error))?;
     let judged = owners.judge(&passed, FileKind::Directory, Demand::Unwritable);
     let is_trusted = judged.is_ok();
     judged.or_else(|untrusted| on_untrusted.take(untrusted))?;
     let mut nodes = NodeFiles::beside(keys);
     let mut unread = Vec::new();
-    for name in
-        names(&directory, MAX_NODES_ENTRIES).map_err(|error| unreadable(&directory, error))?
+    for name in names(&directory, MAX_NODES_ENTRIES)
+        .map_err(|error| unreadable(&directory, FileKind::Directory, error))?
     {
         // Where a name is not UTF-8, it is no node's either: its file is refused for that.
         let shown = name.to_string_lossy();
@@ -110,15 +113,15 @@ pub fn add_nodes(
             }
         };
         let path = directory.join(&name);
-        let (file, judged) =
-            examine(&path, owners, Demand::Unwritable).map_err(|error| unreadable(&path, error))?;
+        let (file, judged) = examine(&path, owners, Demand::Unwritable)
+            .map_err(|error| unreadable(&path, FileKind::File, error))?;
         if let Err(untrusted) = judged
             // A flaw of the directory is one of every file in it, and already taken.
             && (is_trusted || untrusted.is_target())
         {
             on_untrusted.take(untrusted)?;
         }
-        let text = text_of(file).map_err(|error| unreadable(&path, error))?;
+        let text = text_of(file).map_err(|error| unreadable(&path, FileKind::File, error))?;
         if let Err(source) = nodes.add(expected, &text) {
             return Err(NodesError::Mistake { path, text, source });
         }
@@ -129,7 +132,7 @@ pub fn add_nodes(
     })
 }
 
-fn unreadable(path: &Path, error: io::Error) -> NodesError {
+fn unreadable(path: &Path, kind: FileKind, error: io::Error) -> NodesError {
     // The usual remedy, to create the file, would be wrong: the directory lists it.
     let source = if error.kind() == ErrorKind::NotFound {
         let why = "a link to a missing file, or a file that was removed just now";
@@ -139,6 +142,7 @@ fn unreadable(path: &Path, error: io::Error) -> NodesError {
     };
     NodesError::Unreadable {
         path: path.to_owned(),
+        kind,
         source,
     }
 }

@@ -128,7 +128,7 @@ fn check(file: &Path, opened: ConfigText) -> Result<Checked, Unusable> {
                 text,
                 error: source,
             }),
-            Err(NodesError::Unreadable { path, source }) => {
+            Err(NodesError::Unreadable { path, source, .. }) => {
                 return Err(Unusable::Unreadable { path, source });
             }
             Err(NodesError::Untrusted(refused)) => return Err(Unusable::Untrusted(refused)),

@@ -14,7 +14,7 @@
 use crate::startup::remedy;
 use pulse_core::callers::subid::{self, SubordinateRanges};
 use pulse_core::nodes::hosts::{self, Hosts};
-use pulse_core::trust::Demand;
+use pulse_core::trust::{Demand, FileKind};
 use pulse_trust::{Check, LastRead, Lines, Refused};
 use std::io;
 use std::path::Path;
@@ -194,7 +194,7 @@ impl<T: Default + PartialEq> HostFile<T> {
                 }
                 io::ErrorKind::PermissionDenied => FileState::Denied,
                 _ => {
-                    let remedy = remedy::of_shared_file(Path::new(self.path), &error);
+                    let remedy = remedy::of_shared(Path::new(self.path), FileKind::File, &error);
                     FileState::Unreadable(format!("{error}: {remedy}"))
                 }
             },

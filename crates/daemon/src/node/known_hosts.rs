@@ -7,7 +7,7 @@
 use crate::startup::remedy;
 use pulse_core::nodes::known_hosts::pins::{FileState, Pins, PinsChange, WatchedPins};
 use pulse_core::nodes::known_hosts::{BadLine, KnownHosts, MAX_BYTES, has_byte_order_mark};
-use pulse_core::trust::Demand;
+use pulse_core::trust::{Demand, FileKind};
 use pulse_trust::{Check, LastRead, Refused};
 use sha2::{Digest, Sha256};
 use std::io::ErrorKind;
@@ -116,7 +116,7 @@ impl KnownHostsFile {
             }
             Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => FileState::Missing,
             Err(Refused::Io(error)) => {
-                let remedy = remedy::of_shared_file(&self.path, &error);
+                let remedy = remedy::of_shared(&self.path, FileKind::File, &error);
                 FileState::Unusable(format!("{path}: {error}: {remedy}"))
             }
             Err(Refused::Untrusted(untrusted)) => FileState::Unusable(untrusted.to_string()),

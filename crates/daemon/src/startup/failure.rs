@@ -119,8 +119,11 @@ impl Failure {
             | Self::Probe(error) => remedy::of_system(error).into(),
             Self::Forwarder(PrepareError::StateFile(error)) => error.remedy().into(),
             Self::Directory {
-                path, owner, error, ..
-            } => remedy::of_directory(path, *owner, error),
+                name,
+                path,
+                owner,
+                error,
+            } => remedy::of_directory(path, name, *owner, error),
             Self::Metrics { address, error } => metrics_remedy(*address, error),
             Self::User { error, .. } => match error.kind() {
                 io::ErrorKind::NotFound => {

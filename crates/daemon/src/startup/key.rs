@@ -35,6 +35,15 @@ pub enum KeyError {
         #[source]
         error: io::Error,
     },
+    /// The credential that systemd has passed cannot be read.
+    #[error("{}", path.display())]
+    Credential {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        error: io::Error,
+    },
     /// Other users can read the key.
     #[error("{}: other users can read this private key (mode {mode:04o})", path.display())]
     TooOpen {
@@ -76,7 +85,18 @@ impl KeyError {
         const REPLACE: &str =
             "a new one is made at the next start, and every node has to accept that";
         Some(match self {
-            Self::Io { path, error } => remedy::of_own_file(path, KEY_MODE, error),
+            Self::Io { path, error } => remedy::of_own_file(path, "ssh_dir", error),
+            // systemd makes the file, in a directory of its own, for the user of the service.
+            Self::Credential { error, .. } => match error.kind() {
+                io::ErrorKind::InvalidInput
+                | io::ErrorKind::FileTooLarge
+                | io::ErrorKind::PermissionDenied => format!(
+                    "correct the LoadCredential= or LoadCredentialEncrypted= line for {CREDENTIAL} \
+                     in `systemctl cat pulse-sensor-proxy`, and restart the service"
+                )
+                .into(),
+                _ => remedy::of_system(error).into(),
+            },
             Self::TooOpen { path, .. } => format!(
                 "run chmod 600 {}, and consider replacing the key: move it away, {REPLACE}",
                 path.display()
@@ -144,12 +164,23 @@ pub(crate) fn find_or_create(
         Ok((file, judged)) => {
             judged.map_err(KeyError::Untrusted)?;
             Ok(FoundKey {
-                key: publish(read(file, &path)?, &ssh_dir.join(FILE_NAME))?,
+                key: publish(
+                    read(file, &path).map_err(of_credential)?,
+                    &ssh_dir.join(FILE_NAME),
+                )?,
                 watched: None,
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => from_store(),
-        Err(error) => Err(KeyError::Io { path, error }),
+        Err(error) => Err(KeyError::Credential { path, error }),
+    }
+}
+
+/// The error of a read, for a key that is a credential.
+fn of_credential(error: KeyError) -> KeyError {
+    match error {
+        KeyError::Io { path, error } => KeyError::Credential { path, error },
+        other => other,
     }
 }
 

@@ -5,7 +5,7 @@ use super::remedy;
 use pulse_core::config::{
     Config, ConfigError, DEFAULT_PATH, Keys, MAX_CONFIG_BYTES, VariableError, unread_remark,
 };
-use pulse_core::trust::{Demand, Untrusted};
+use pulse_core::trust::{Demand, FileKind, Untrusted};
 use pulse_trust::Refused;
 use pulse_trust::node_files::{NodesError, OnUntrusted, add_nodes};
 use pulse_trust::paths::{self, Flaw, TrustedPath};
@@ -39,6 +39,8 @@ pub enum SettingsError {
     NodesUnreadable {
         /// The directory or file.
         path: PathBuf,
+        /// Which of them it is.
+        kind: FileKind,
         /// The system's error.
         #[source]
         error: io::Error,
@@ -99,13 +101,13 @@ impl SettingsError {
                 }
                 _ => remedy::of_system(error).into(),
             },
-            Self::NodesUnreadable { path, error } => match error.kind() {
+            Self::NodesUnreadable { path, kind, error } => match error.kind() {
                 io::ErrorKind::InvalidInput => {
                     "remove it from nodes.d, or put the file of a node there".into()
                 }
                 io::ErrorKind::FileTooLarge => "remove what is no node's from nodes.d".into(),
                 io::ErrorKind::InvalidData => "save it as UTF-8".into(),
-                _ => remedy::of_shared_file(path, error),
+                _ => remedy::of_shared(path, *kind, error),
             },
             // Who may change it, and the command that prevents it.
             Self::Untrusted(_) | Self::UntrustedPlace { .. } => return None,
@@ -127,8 +129,9 @@ impl SettingsError {
 impl From<NodesError> for SettingsError {
     fn from(error: NodesError) -> Self {
         match error {
-            NodesError::Unreadable { path, source } => Self::NodesUnreadable {
+            NodesError::Unreadable { path, kind, source } => Self::NodesUnreadable {
                 path,
+                kind,
                 error: source,
             },
             NodesError::Untrusted(untrusted) => Self::Untrusted(untrusted),

@@ -97,7 +97,7 @@ impl SocketError {
             Self::OtherFile(_) => "move it away, or set `socket` to another path".into(),
             Self::Bind { path, error } => {
                 let directory = path.parent().unwrap_or(Path::new("/"));
-                remedy::of_directory(directory, Ownership::own(CALLERS_MODE), error)
+                remedy::of_directory(directory, "socket", Ownership::own(CALLERS_MODE), error)
             }
             Self::Given { drop_in, .. } => format!(
                 "run `systemctl edit pulse-sensor-proxy.socket` and add\n\n{drop_in}\nthen run \

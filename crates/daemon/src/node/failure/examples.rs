@@ -6,6 +6,7 @@ use super::{
 };
 use crate::startup::remedy;
 use pulse_core::nodes::known_hosts::{CertVerdict, PinnedElsewhere, PinnedKey};
+use pulse_core::trust::FileKind;
 use pulse_files::Exhaustion;
 use std::collections::BTreeSet;
 use std::io;
@@ -91,7 +92,7 @@ pub(crate) fn every() -> Vec<NodeExample> {
     let pins = |key_type| vec![key(key_type, "p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM")];
     let known_hosts = "/var/lib/pulse-sensor-proxy/ssh/known_hosts";
     let denied = io::Error::from_raw_os_error(nix::errno::Errno::EACCES as i32);
-    let remedy = remedy::of_shared_file(Path::new(known_hosts), &denied);
+    let remedy = remedy::of_shared(Path::new(known_hosts), FileKind::File, &denied);
     let failures = vec![
         NodeFailure::NoAddress,
         NodeFailure::HostsRefused("cannot be read: Permission denied".to_owned()),

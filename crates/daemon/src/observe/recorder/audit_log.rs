@@ -19,8 +19,10 @@ use tokio::time::timeout;
 /// Members of the log's group may read the log; its keys are private.
 const LOG_MODE: u32 = 0o750;
 const STATE_MODE: u32 = 0o700;
-/// The mode of the log's files.
-const FILE_MODE: u32 = 0o640;
+
+/// The keys that name the directories.
+const LOG_KEY: &str = "log of [audit]";
+const STATE_KEY: &str = "state_dir of [audit]";
 
 /// The audit log cannot be opened. The path names what could not be opened, the source the
 /// reason.
@@ -30,6 +32,8 @@ pub enum OpenError {
     #[error("{}", path.display())]
     Directory {
         path: PathBuf,
+        /// The key that names it or a file in it.
+        key: &'static str,
         /// The mode that it has to have.
         mode: u32,
         #[source]
@@ -42,6 +46,7 @@ pub enum OpenError {
     #[error("{}", path.display())]
     Log {
         path: PathBuf,
+        state_dir: PathBuf,
         #[source]
         error: LogError,
     },
@@ -51,9 +56,12 @@ impl OpenError {
     /// The remedy; `None` if the error's own text ends with it.
     pub(crate) fn remedy(&self) -> Option<Cow<'static, str>> {
         Some(match self {
-            Self::Directory { path, mode, error } => {
-                remedy::of_directory(path, Ownership::own(*mode), error)
-            }
+            Self::Directory {
+                path,
+                key,
+                mode,
+                error,
+            } => remedy::of_directory(path, key, Ownership::own(*mode), error),
             Self::InUse { .. } => {
                 "`systemctl status pulse-sensor-proxy` shows the service, and `lslocks` which \
                  process has locked this directory: stop that one, or set `log` and `state_dir` of \
@@ -62,11 +70,21 @@ impl OpenError {
             }
             Self::Log {
                 path,
-                error: LogError::Storage { source, .. },
-            } if source.kind() == io::ErrorKind::PermissionDenied => {
-                remedy::of_own_file(path, FILE_MODE, source)
+                state_dir,
+                error,
+            } => {
+                // A file of either directory: the log, a segment, a key, a state.
+                let of_files = match error {
+                    LogError::Storage { source, .. }
+                        if source.kind() == io::ErrorKind::PermissionDenied =>
+                    {
+                        let directory = path.parent().unwrap_or(Path::new("/"));
+                        remedy::of_own_files([directory, state_dir])
+                    }
+                    _ => None,
+                };
+                return of_files.or_else(|| error.remedy().map(Cow::Borrowed));
             }
-            Self::Log { error, .. } => return error.remedy().map(Cow::Borrowed),
         })
     }
 }
@@ -86,20 +104,21 @@ impl AuditLog {
     /// [`OpenError`] says which directory or log, and what to do.
     pub(crate) fn open(audit: &Audit) -> Result<Self, OpenError> {
         let directory = audit.directory();
-        make(directory, LOG_MODE)?;
-        make(&audit.state_dir, STATE_MODE)?;
+        make(directory, LOG_KEY, LOG_MODE)?;
+        make(&audit.state_dir, STATE_KEY, STATE_MODE)?;
         // The lock comes before the log is read: two writers would continue the same chain.
         let storage =
             Directory::lock(directory, &audit.state_dir).map_err(|error| match error.kind() {
                 io::ErrorKind::WouldBlock => OpenError::InUse {
                     state_dir: audit.state_dir.clone(),
                 },
-                _ => failed(&audit.state_dir, STATE_MODE)(error),
+                _ => failed(&audit.state_dir, STATE_KEY, STATE_MODE)(error),
             })?;
         let settings = settings(audit);
         let room = Semaphore::new(settings.queue_records);
         let writer = Writer::start(storage, settings).map_err(|error| OpenError::Log {
             path: audit.log.clone(),
+            state_dir: audit.state_dir.clone(),
             error,
         })?;
         Ok(Self { writer, room })
@@ -217,15 +236,20 @@ fn settings(audit: &Audit) -> Settings {
     }
 }
 
-fn make(directory: &Path, mode: u32) -> Result<(), OpenError> {
+fn make(directory: &Path, key: &'static str, mode: u32) -> Result<(), OpenError> {
     DirBuilder::new()
         .recursive(true)
         .mode(mode)
         .create(directory)
-        .map_err(failed(directory, mode))
+        .map_err(failed(directory, key, mode))
 }
 
-fn failed(path: &Path, mode: u32) -> impl FnOnce(io::Error) -> OpenError {
+fn failed(path: &Path, key: &'static str, mode: u32) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
-    move |error| OpenError::Directory { path, mode, error }
+    move |error| OpenError::Directory {
+        path,
+        key,
+        mode,
+        error,
+    }
 }

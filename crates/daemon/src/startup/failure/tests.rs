@@ -67,6 +67,7 @@ pub(crate) fn every() -> Vec<(Failure, &'static str)> {
     };
     let nodes = |kind| SettingsError::NodesUnreadable {
         path: path(),
+        kind: FileKind::File,
         error: io(kind),
     };
     let key = |kind| KeyError::Io {
@@ -79,11 +80,13 @@ pub(crate) fn every() -> Vec<(Failure, &'static str)> {
     };
     let opening = |kind| OpenError::Directory {
         path: path(),
+        key: "log of [audit]",
         mode: 0o750,
         error: io(kind),
     };
     let storage = |kind| OpenError::Log {
         path: path(),
+        state_dir: "/state".into(),
         error: LogError::Storage {
             doing: "write the audit log",
             source: io(kind),
@@ -124,6 +127,15 @@ pub(crate) fn every() -> Vec<(Failure, &'static str)> {
         (
             nodes(ErrorKind::PermissionDenied).into(),
             "chmod 0644 /dir/file",
+        ),
+        (
+            SettingsError::NodesUnreadable {
+                path: "/dir/nodes.d".into(),
+                kind: FileKind::Directory,
+                error: io(ErrorKind::PermissionDenied),
+            }
+            .into(),
+            "chmod 0755 /dir/nodes.d",
         ),
         (nodes(ErrorKind::InvalidInput).into(), "remove it"),
         (nodes(ErrorKind::InvalidData).into(), "UTF-8"),
@@ -192,6 +204,14 @@ pub(crate) fn every() -> Vec<(Failure, &'static str)> {
             "chmod g-s /dir`",
         ),
         (key(ErrorKind::PermissionDenied).into(), "chown "),
+        (
+            KeyError::Credential {
+                path: "/run/credentials/pulse-sensor-proxy.service".into(),
+                error: io(ErrorKind::PermissionDenied),
+            }
+            .into(),
+            "LoadCredential=",
+        ),
         (key(ErrorKind::StorageFull).into(), "df -i"),
         (key(ErrorKind::QuotaExceeded).into(), "quota"),
         (key(ErrorKind::ReadOnlyFilesystem).into(), "writable again"),
@@ -229,11 +249,15 @@ pub(crate) fn every() -> Vec<(Failure, &'static str)> {
         (opening(ErrorKind::NotADirectory).into(), "move it away"),
         (opening(ErrorKind::ReadOnlyFilesystem).into(), "install -d"),
         (OpenError::InUse { state_dir: path() }.into(), "lslocks"),
-        (storage(ErrorKind::PermissionDenied).into(), "chown "),
+        (
+            storage(ErrorKind::PermissionDenied).into(),
+            " /dir /state` as root",
+        ),
         (storage(ErrorKind::StorageFull).into(), "df -i"),
         (
             OpenError::Log {
                 path: path(),
+                state_dir: "/state".into(),
                 error: LogError::Missing,
             }
             .into(),
@@ -252,6 +276,15 @@ pub(crate) fn every() -> Vec<(Failure, &'static str)> {
         ),
         (directory(ErrorKind::PermissionDenied), install),
         (directory(ErrorKind::AlreadyExists), install),
+        (
+            Failure::Directory {
+                name: "ssh_dir",
+                path: "/etc".into(),
+                owner,
+                error: io(ErrorKind::PermissionDenied),
+            },
+            "name in ssh_dir a directory",
+        ),
         (metrics(ErrorKind::AddrInUse), "ss -ltnp 'sport = :9456'"),
         (metrics(ErrorKind::AddrNotAvailable), "ip -brief address"),
         (metrics(ErrorKind::PermissionDenied), "higher port"),
@@ -312,6 +345,7 @@ fn variant(failure: &Failure) -> usize {
             KeyError::OtherType(_) => 19,
             KeyError::Unusable { .. } => 20,
             KeyError::NotMade { .. } => 21,
+            KeyError::Credential { .. } => 38,
         },
         Failure::Audit(error) => match error {
             OpenError::Directory { .. } => 22,
@@ -377,7 +411,7 @@ fn every_variant_has_an_example() {
         .iter()
         .map(|(failure, _)| variant(failure))
         .collect();
-    assert_eq!(numbers, (0..=37).collect());
+    assert_eq!(numbers, (0..=38).collect());
 }
 
 #[test]
