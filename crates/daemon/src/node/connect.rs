@@ -3,7 +3,7 @@
 use super::document::SharedHistory;
 use super::ending::{Ending, SharedEnding};
 use super::exchange::Session;
-use super::failure::{ConnectError, NodeFailure, SharedStage, Stage};
+use super::failure::{ConnectError, NodeFailure, Phase, SharedStage, Stage};
 use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
 use super::login_key::LoginKey;
 use super::stream::{self, ConnectionGuard};
@@ -200,7 +200,7 @@ impl Connection {
                     (Some(Ending::Refused), _) => refused(),
                     (Some(Ending::Broken(failure)), _) => failure,
                     (None, Err(error)) => error.into(),
-                    (None, Ok(_)) => NodeFailure::Closed,
+                    (None, Ok(_)) => NodeFailure::Closed(Phase::BeforeLogin),
                 });
             }
         }

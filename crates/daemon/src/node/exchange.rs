@@ -12,7 +12,7 @@ use super::NodeTaskSettings;
 use super::connect::Connection;
 use super::document::{self, NodeDocument, SensorCounts, SharedHistory};
 use super::ending::Ending;
-use super::failure::{CommandEnd, CommandFault, NodeFailure, harmless, said};
+use super::failure::{CommandEnd, CommandFault, NodeFailure, Phase, harmless};
 use super::host_key::{Identity, unix_seconds};
 use super::task::NodeSession;
 use pulse_core::event::Exchange;
@@ -125,9 +125,9 @@ impl NodeSession for Session {
             Err(_) if self.connection.guard.exceeded() => {
                 Err(NodeFailure::Oversized { limit: self.limit })
             }
-            Err(NodeFailure::Closed) => Err(match self.connection.ended().await {
-                Some(Ending::Broken(failure)) => failure,
-                Some(Ending::Refused) | None => NodeFailure::Closed,
+            Err(closed @ NodeFailure::Closed(_)) => Err(match self.connection.ended().await {
+                Some(Ending::Broken(failure)) => failure.after_login(),
+                Some(Ending::Refused) | None => closed.after_login(),
             }),
             outcome => outcome,
         }
@@ -156,7 +156,7 @@ impl Session {
         let sample = match &mut self.transport {
             Transport::Helper(lines) => {
                 lines.channel.data_bytes(REQUEST).await?;
-                let line = lines.next().await?;
+                let line = lines.answer().await?;
                 self.sample(NodeCommand::Serve, &line, None)?
             }
             Transport::Command(command) => {
@@ -215,26 +215,29 @@ impl Session {
         let serve = Request::Command(NodeCommand::Serve);
         let mut lines = self.lines(serve).await?;
         let first = match lines.next().await {
-            Ok(line) if is_greeting(&line) => {
+            Ok(Some(line)) if is_greeting(&line) => {
                 lines.channel.data_bytes(REQUEST).await?;
-                let line = lines.next().await?;
+                let line = lines.answer().await?;
                 self.transport = Transport::Helper(lines);
                 self.key_scope = KeyScope::ForcedCommand;
                 return self.sample(NodeCommand::Serve, &line, None);
             }
-            Ok(line) => line,
-            // The command has ended without a whole line, or the node refuses to run it.
-            Err(NodeFailure::Ssh(_)) => Vec::new(),
+            // A line, or the end of the command without one.
+            Ok(line) => Some(line.unwrap_or_default()),
+            // A server that permits some commands, and not this one.
+            Err(NodeFailure::NotStarted { .. }) => None,
             Err(failure) => return Err(failure),
         };
-        // Not the helper, so the command prints its output and ends.
-        let output = lines.rest(first).await?;
-        if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
-            // A forced command, which prints its document whatever is asked.
-            self.transport = Transport::Command(NodeCommand::SensorsJson);
-            return Ok(sample);
+        if let Some(first) = first {
+            // Not the helper, so the command prints its output and ends.
+            let output = lines.rest(first).await?;
+            if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
+                // A forced command, which prints its document whatever is asked.
+                self.transport = Transport::Command(NodeCommand::SensorsJson);
+                return Ok(sample);
+            }
         }
-        // A shell, which does not know the helper.
+        // A shell, or a list of commands, which does not know the helper.
         let sensors = Request::Command(NodeCommand::SensorsJson);
         let output = self.run(sensors).await?;
         let sample = self.sample_of(NodeCommand::SensorsJson, &output)?;
@@ -362,24 +365,33 @@ struct Lines {
 }
 
 impl Lines {
-    /// The next line, without its newline; an error when the channel ends first.
-    async fn next(&mut self) -> Result<Vec<u8>, NodeFailure> {
+    /// The next line, without its newline; `None` when the channel ends first.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, NodeFailure> {
         loop {
             if let Some(line) = self.printing.line()? {
-                return Ok(line);
+                return Ok(Some(line));
             }
             if !self.receive().await? {
-                let stderr = shown_text(self.printing.stderr());
-                let end = match (self.printing.signal(), self.printing.exit_code()) {
-                    (Some(signal), _) => {
-                        format!("the helper was killed by signal {}", harmless(signal))
-                    }
-                    (None, Some(code)) => format!("the helper ended with exit code {code}"),
-                    (None, None) => "the channel was closed".to_owned(),
-                };
-                return Err(NodeFailure::Ssh(format!("{end}{}", said(&stderr))));
+                return Ok(None);
             }
         }
+    }
+
+    /// The helper's answer; an error when it ends instead.
+    async fn answer(&mut self) -> Result<Vec<u8>, NodeFailure> {
+        if let Some(line) = self.next().await? {
+            return Ok(line);
+        }
+        let (end, fault) = match (self.printing.signal(), self.printing.exit_code()) {
+            (Some(signal), _) => (CommandEnd::Signal(harmless(signal)), CommandFault::Killed),
+            (None, Some(code)) => (CommandEnd::Exit(code), CommandFault::Failed),
+            (None, None) => (CommandEnd::Unknown, CommandFault::Failed),
+        };
+        Err(NodeFailure::HelperEnded {
+            end,
+            stderr: shown_text(self.printing.stderr()),
+            fault,
+        })
     }
 
     /// All output until the command ends, with the line that was already taken.
@@ -418,7 +430,7 @@ impl Lines {
                 return Ok(false);
             }
             None if self.has_ended => return Ok(false),
-            None => return Err(NodeFailure::Closed),
+            None => return Err(NodeFailure::Closed(Phase::AfterLogin)),
             Some(_) => {}
         }
         Ok(true)

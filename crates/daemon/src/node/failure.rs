@@ -137,11 +137,11 @@ pub(crate) enum NodeFailure {
     /// The SSH connection failed.
     #[error("broke off the SSH connection: {0}; \"{SSHD_LOG}\" on the node may have the cause")]
     Ssh(String),
-    /// The SSH connection was closed, by the node or on the way to it.
+    /// The SSH connection was closed or reset, by the node or on the way to it.
     #[error(
         "broke off the SSH connection: closed without a message, by sshd or on the path: if it happens again, \"{SSHD_LOG}\" on the node has sshd's reason"
     )]
-    Closed,
+    Closed(Phase),
     /// No answer before the deadline.
     #[error("did not answer in time: {0}")]
     TimedOut(Stage),
@@ -159,6 +159,19 @@ pub(crate) enum NodeFailure {
         "sent no temperatures: {0}; run the forced command on the node as the same user (docs/nodes.md)"
     )]
     NoDocument(String),
+    /// The helper ended after it had been started, and with it the channel.
+    #[error(
+        "could not run the command: the helper ended after its start, {end}{}: {fault}",
+        said(stderr)
+    )]
+    HelperEnded {
+        /// The way in which it ended.
+        end: CommandEnd,
+        /// The beginning of its stderr.
+        stderr: String,
+        /// The likely cause.
+        fault: CommandFault,
+    },
     /// The command failed and printed no document.
     #[error("could not run the command: {end}{}: {fault}", said(stderr))]
     Command {
@@ -195,6 +208,15 @@ pub(crate) enum NodeFailure {
     QueueFull,
 }
 
+/// The phase of a connection that was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Before the login had succeeded: as if the node, or the path to it, were down.
+    BeforeLogin,
+    /// After it: the node is there, and every further attempt costs it a login.
+    AfterLogin,
+}
+
 /// A connection that was closed while it was open, because of its host key.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{failure}")]
@@ -224,7 +246,7 @@ impl NodeFailure {
             Self::KeyRefused { .. } | Self::KeyNotEnough { .. } => FailureReason::KeyRefused,
             Self::NoForcedCommand { .. } => FailureReason::NoForcedCommand,
             Self::Ssh(_)
-            | Self::Closed
+            | Self::Closed(_)
             | Self::NoHostKey
             | Self::NotSsh { .. }
             | Self::Penalised
@@ -233,7 +255,9 @@ impl NodeFailure {
             Self::TimedOut(_) | Self::Pending => FailureReason::Timeout,
             Self::Oversized { .. } => FailureReason::Oversized,
             Self::NoDocument(_) => FailureReason::NoDocument,
-            Self::Command { .. } | Self::NotStarted { .. } => FailureReason::CommandFailed,
+            Self::Command { .. } | Self::HelperEnded { .. } | Self::NotStarted { .. } => {
+                FailureReason::CommandFailed
+            }
             Self::Waiting { .. } | Self::TriedJustNow { .. } => FailureReason::Backoff,
             Self::Removed => FailureReason::Removed,
             Self::QueueFull => FailureReason::QueueFull,
@@ -255,9 +279,9 @@ impl NodeFailure {
             Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey => FailureKind::HostKey,
             // sshd counts an unfinished login as a failed one.
             Self::KeyRefused { .. } | Self::KeyNotEnough { .. } => FailureKind::Refused,
-            Self::Unreachable { .. } | Self::Closed | Self::TimedOut(Stage::Connecting(_)) => {
-                FailureKind::Unreachable
-            }
+            Self::Unreachable { .. }
+            | Self::Closed(Phase::BeforeLogin)
+            | Self::TimedOut(Stage::Connecting(_)) => FailureKind::Unreachable,
             Self::NotSsh { .. }
             | Self::Penalised
             | Self::TooManyLogins
@@ -265,15 +289,27 @@ impl NodeFailure {
             | Self::NoSession { .. }
             | Self::NotStarted { .. }
             | Self::Ssh(_)
+            | Self::Closed(Phase::AfterLogin)
             | Self::TimedOut(Stage::Queued | Stage::LoggingIn(_) | Stage::Reading(_))
             | Self::Pending
             | Self::Oversized { .. }
             | Self::NoDocument(_)
             | Self::Command { .. }
+            | Self::HelperEnded { .. }
             | Self::Waiting { .. }
             | Self::TriedJustNow { .. }
             | Self::Removed
             | Self::QueueFull => FailureKind::Transient,
+        }
+    }
+}
+
+impl NodeFailure {
+    /// The failure of a connection over which the login had succeeded.
+    pub(super) fn after_login(self) -> Self {
+        match self {
+            Self::Closed(_) => Self::Closed(Phase::AfterLogin),
+            other => other,
         }
     }
 }
@@ -305,14 +341,30 @@ impl From<russh::Error> for NodeFailure {
             russh::Error::Disconnect
             | russh::Error::HUP
             | russh::Error::SendError
-            | russh::Error::RecvError => return Self::Closed,
-            russh::Error::IO(ref error) if error.kind() == ErrorKind::UnexpectedEof => {
-                return Self::Closed;
+            | russh::Error::RecvError => return Self::Closed(Phase::BeforeLogin),
+            russh::Error::IO(ref error) if is_broken(error.kind()) => {
+                return Self::Closed(Phase::BeforeLogin);
             }
             _ => {}
         }
         Self::Ssh(harmless(&error.to_string()))
     }
+}
+
+/// True for the errors of a TCP connection that has ended: by a FIN or a reset, or because nothing
+/// was acknowledged in time, for which the kernel gives the last ICMP error, if it got one (tcp(7)).
+fn is_broken(error: ErrorKind) -> bool {
+    matches!(
+        error,
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::TimedOut
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+    )
 }
 
 /// A text that may quote the node, cut and in printable ASCII.
@@ -343,6 +395,9 @@ pub(crate) enum CommandEnd {
     /// By this signal, such as `KILL`.
     #[error("killed by signal {0}")]
     Signal(String),
+    /// The node did not say.
+    #[error("its channel was closed")]
+    Unknown,
 }
 
 /// The line with which OpenSSH 9.8 and later drop a connection (`drop_connection` in sshd.c).
@@ -414,6 +469,24 @@ mod tests {
         ] {
             let failure = NodeFailure::TimedOut(stage);
             assert_eq!((failure.reason(), failure.kind()), (reason, kind));
+        }
+    }
+
+    #[test]
+    fn broken_connection_is_closed() {
+        for number in [
+            nix::libc::ECONNRESET,
+            nix::libc::EPIPE,
+            nix::libc::ETIMEDOUT,
+            nix::libc::ECONNABORTED,
+            nix::libc::EHOSTUNREACH,
+        ] {
+            let error = std::io::Error::from_raw_os_error(number);
+            let failure = NodeFailure::from(russh::Error::IO(error));
+            assert!(matches!(failure, NodeFailure::Closed(_)), "{failure}");
+            assert_eq!(failure.kind(), FailureKind::Unreachable);
+            // Each further attempt would be a login.
+            assert_eq!(failure.after_login().kind(), FailureKind::Transient);
         }
     }
 

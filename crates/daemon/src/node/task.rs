@@ -173,8 +173,13 @@ impl<C: Connector> NodeTask<C> {
             // The new pins may accept the node's new key.
             self.withdraw(&withdrawn).await;
             outcome = self.attempt(deadline).await;
-        } else if reused && matches!(outcome, Err(NodeFailure::Ssh(_) | NodeFailure::Closed)) {
-            // The connection was dead already, which is no failure of the node.
+        } else if reused
+            && matches!(
+                outcome,
+                Err(NodeFailure::Ssh(_) | NodeFailure::Closed(_) | NodeFailure::HelperEnded { .. })
+            )
+        {
+            // The connection, or the helper, was dead already, which is no failure of the node.
             outcome = self.attempt(deadline).await;
         }
         self.stage.set(Stage::Queued);
@@ -231,7 +236,8 @@ impl<C: Connector> NodeTask<C> {
         });
         match (wrong, was_wrong) {
             (Some(clock), false) => tracing::warn!("{} {clock}", self.subject()),
-            (None, true) => tracing::info!(
+            // Without a time nothing is known any more, neither good nor bad.
+            (None, true) if found.is_some() => tracing::info!(
                 "{} has a clock that agrees with this host's again",
                 self.subject()
             ),

@@ -1,7 +1,9 @@
 //! A node's task with a scripted connection and paused time.
 
 use super::exchange::{KeyScope, Sample};
-use super::failure::{ConnectError, HostKeyFailure, NodeFailure, SharedStage, Stage};
+use super::failure::{
+    CommandEnd, CommandFault, ConnectError, HostKeyFailure, NodeFailure, SharedStage, Stage,
+};
 use super::handle::NodeHandle;
 use super::host_key::Identity;
 use super::stream::{CONNECT_TIMEOUT, UNACKNOWLEDGED_TIMEOUT};
@@ -20,6 +22,7 @@ use pulse_files::Exhaustion;
 use pulse_trust::Check;
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -136,7 +139,9 @@ impl NodeSession for Session {
     async fn read(&mut self, _: Instant) -> Result<Sample, NodeFailure> {
         if self.node.outage().is_some() {
             sleep(UNACKNOWLEDGED_TIMEOUT).await;
-            return Err(NodeFailure::Closed);
+            // As the kernel ends the connection (`TCP_USER_TIMEOUT`).
+            let error = io::Error::from_raw_os_error(nix::libc::ETIMEDOUT);
+            return Err(NodeFailure::from(russh::Error::IO(error)).after_login());
         }
         match self.node.next(|_| true) {
             Some(Planned::ReadingFails(failure)) => return Err(failure),
@@ -307,6 +312,42 @@ async fn failures_lengthen_the_wait() {
     // One success forgives all.
     fixture.read().await.unwrap();
     assert!(fixture.handle.blocked(Retry::WhenDue).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn resets_are_retried_as_an_outage() {
+    let reset = || {
+        let error = io::Error::from_raw_os_error(nix::libc::ECONNRESET);
+        NodeFailure::from(russh::Error::IO(error))
+    };
+    let fixture = Fixture::new(vec![Planned::NotOpened(reset()); 9]);
+    for _ in 0..9 {
+        assert!(fixture.read().await.is_err());
+        assert!(fixture.retry_in() <= SECOND * 2);
+    }
+    // After the login: each attempt costs the node another one.
+    let fixture = Fixture::new(vec![Planned::ReadingFails(reset().after_login()); 9]);
+    for _ in 0..9 {
+        assert!(fixture.read().await.is_err());
+    }
+    assert!(fixture.retry_in() >= SECOND * 45);
+    assert_eq!(fixture.opened(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn helper_that_died_is_started_again() {
+    let fixture = Fixture::new([
+        Planned::ReadingTakes(SECOND),
+        Planned::ReadingFails(NodeFailure::HelperEnded {
+            end: CommandEnd::Exit(1),
+            stderr: String::new(),
+            fault: CommandFault::Failed,
+        }),
+    ]);
+    for _ in 0..2 {
+        fixture.read().await.unwrap();
+    }
+    assert_eq!(fixture.opened(), 2);
 }
 
 fn unreachable() -> NodeFailure {
@@ -648,10 +689,8 @@ async fn wrong_clock_is_warned_of_once() {
     fixture.read().await.unwrap();
     assert_eq!(fixture.handle.clock_warning(), None);
     let lines = log.lines();
-    assert!(
-        lines.iter().any(|line| line.contains("agrees")),
-        "{lines:?}"
-    );
+    let agreements = lines.iter().filter(|line| line.contains("agrees"));
+    assert_eq!(agreements.count(), 1, "{lines:?}");
 }
 
 /// The warning stays as long as its cause is not known to be gone.

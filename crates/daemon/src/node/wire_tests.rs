@@ -9,7 +9,7 @@ use crate::testing::{SECOND, name};
 use pulse_core::config::{Config, NodeSettings};
 use pulse_core::nodes::backoff::FailureKind;
 use pulse_core::nodes::known_hosts::KnownHosts;
-use pulse_sensors::command::FORCED_COMMAND_CHECK;
+use pulse_sensors::command::{FORCED_COMMAND_CHECK, NodeCommand};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::server::{self, Auth, ChannelOpenHandle, Handler, Msg, VerifiedPublicKey};
@@ -21,11 +21,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 const DOCUMENT: &str = r#"{"coretemp-isa-0000":{"Core 0":{"temp2_input":45.0}}}"#;
+
+/// The helper's greeting.
+const GREETING: &[u8] = b"{\"pulse_sensor_node\":1}\n";
 
 /// The node's answer to the login.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,6 +51,20 @@ enum Check {
     Disconnects,
 }
 
+/// The commands that the node starts.
+#[derive(Clone, Copy, PartialEq)]
+enum Commands {
+    All,
+    /// All but the helper, as a server with a list of commands.
+    NoHelper,
+    /// None, as sshd without a process for them.
+    None,
+    /// The helper, which is killed after its greeting.
+    DyingHelper,
+    /// The session ends with the first command.
+    Disconnects,
+}
+
 /// A node that prints [`DOCUMENT`] for every command but the check.
 #[derive(Clone)]
 struct Node {
@@ -55,8 +72,7 @@ struct Node {
     has_refused: Arc<AtomicBool>,
     check: Arc<Mutex<Check>>,
     checks: Arc<Mutex<u32>>,
-    /// It answers each command that it does not start it, as sshd does without a process for it.
-    starts_nothing: bool,
+    commands: Commands,
 }
 
 impl Node {
@@ -66,7 +82,7 @@ impl Node {
             has_refused: Arc::default(),
             check: Arc::new(Mutex::new(check)),
             checks: Arc::default(),
-            starts_nothing: false,
+            commands: Commands::All,
         }
     }
 
@@ -112,8 +128,17 @@ impl Handler for Node {
         command: &[u8],
         ssh: &mut server::Session,
     ) -> Result<(), russh::Error> {
-        if self.starts_nothing {
-            return ssh.channel_failure(channel);
+        let is_helper = command == NodeCommand::Serve.to_string().as_bytes();
+        match self.commands {
+            Commands::NoHelper if is_helper => return ssh.channel_failure(channel),
+            Commands::None => return ssh.channel_failure(channel),
+            Commands::DyingHelper => {
+                ssh.data(channel, GREETING.to_vec())?;
+                ssh.exit_status_request(channel, 3)?;
+                return ssh.close(channel);
+            }
+            Commands::Disconnects => return Err(russh::Error::Disconnect),
+            Commands::All | Commands::NoHelper => {}
         }
         let mut answer = Check::Ends(DOCUMENT, 0);
         if command == FORCED_COMMAND_CHECK.as_bytes() {
@@ -206,9 +231,14 @@ async fn login(node: &Node) -> Result<Connection, NodeFailure> {
         let running = server::run_stream(config, wire, handler).await;
         let _ = running.unwrap().await;
     });
+    over(tcp.unwrap()).await
+}
+
+/// Logs in over a connection.
+async fn over(tcp: TcpStream) -> Result<Connection, NodeFailure> {
     let pin = format!("node {}", key(1).public_key().to_openssh().unwrap());
     Connection::over(
-        tcp.unwrap(),
+        tcp,
         ([127, 0, 0, 1], 22).into(),
         &name("node"),
         Arc::new(KnownHosts::parse(&pin).unwrap().0),
@@ -291,7 +321,7 @@ async fn hung_check_is_not_repeated() {
 #[tokio::test]
 async fn refused_command_is_no_silence() {
     let node = Node {
-        starts_nothing: true,
+        commands: Commands::None,
         ..Node::new(Check::Hangs)
     };
     let outcome = read(&mut session(&node, false).await, SECOND * 5).await;
@@ -300,6 +330,63 @@ async fn refused_command_is_no_silence() {
         matches!(failure, NodeFailure::NotStarted { .. }),
         "{failure}"
     );
+}
+
+#[tokio::test]
+async fn refused_helper_is_replaced_by_sensors() {
+    let node = Node {
+        commands: Commands::NoHelper,
+        ..Node::new(Check::Ends("", 1))
+    };
+    read(&mut session(&node, false).await, SECOND * 5)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn dead_helper_is_no_broken_connection() {
+    let node = Node {
+        commands: Commands::DyingHelper,
+        ..Node::new(Check::Hangs)
+    };
+    let outcome = read(&mut session(&node, false).await, SECOND * 5).await;
+    let text = outcome.err().unwrap().to_string();
+    for part in ["could not run the command: the helper ended", "exit code 3"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn session_that_ends_after_the_login_is_left_alone() {
+    let node = Node {
+        commands: Commands::Disconnects,
+        ..Node::new(Check::Hangs)
+    };
+    let outcome = read(&mut session(&node, false).await, SECOND * 5).await;
+    let failure = outcome.err().unwrap();
+    assert!(matches!(failure, NodeFailure::Closed(_)), "{failure}");
+    assert_eq!(failure.kind(), FailureKind::Transient);
+}
+
+/// As a relay whose own target is down.
+#[tokio::test]
+async fn reset_before_the_login_is_an_outage() {
+    for opening in [&b""[..], b"SSH-2.0-relay\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap());
+        let (tcp, accepted) = tokio::join!(tcp, listener.accept());
+        let mut peer = accepted.unwrap().0;
+        let outcome = tokio::join!(over(tcp.unwrap()), async move {
+            peer.write_all(opening).await.unwrap();
+            tokio::time::sleep(SECOND / 10).await;
+            SockRef::from(&peer)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        });
+        let failure = outcome.0.err().unwrap();
+        assert!(matches!(failure, NodeFailure::Closed(_)), "{failure}");
+        assert_eq!(failure.kind(), FailureKind::Unreachable);
+    }
 }
 
 async fn login_failure(login_outcome: Login) -> NodeFailure {

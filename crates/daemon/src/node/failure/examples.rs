@@ -1,8 +1,8 @@
 //! An example of each failure of a node, for tests and for `docs/troubleshooting.md`.
 
 use super::{
-    CommandEnd, CommandFault, ConnectError, HostKeyFailure, NodeFailure, RejectedCertificate,
-    ShownKey, Stage, Withdrawn,
+    CommandEnd, CommandFault, ConnectError, HostKeyFailure, NodeFailure, Phase,
+    RejectedCertificate, ShownKey, Stage, Withdrawn,
 };
 use crate::startup::remedy;
 use pulse_core::nodes::known_hosts::{CertVerdict, PinnedElsewhere, PinnedKey};
@@ -113,7 +113,7 @@ pub(crate) fn every() -> Vec<NodeExample> {
             said: "HTTP/1.1 400 Bad Request".to_owned(),
         },
         NodeFailure::Ssh("Packet size overflow".to_owned()),
-        NodeFailure::Closed,
+        NodeFailure::Closed(Phase::BeforeLogin),
         NodeFailure::Waiting {
             last: Box::new(unreachable(ConnectError::Refused)),
             retry_in: Duration::from_secs(2),
@@ -197,6 +197,11 @@ pub(crate) fn every() -> Vec<NodeExample> {
             "",
             CommandFault::Killed,
         ),
+        NodeFailure::HelperEnded {
+            end: CommandEnd::Signal("KILL".to_owned()),
+            stderr: String::new(),
+            fault: CommandFault::Killed,
+        },
         NodeFailure::NoDocument("it is not JSON".to_owned()),
         NodeFailure::Oversized { limit: 1_048_576 },
         NodeFailure::TimedOut(Stage::Reading(address())),
@@ -244,7 +249,7 @@ fn place(failure: &NodeFailure) -> (Part, u32) {
         },
         NodeFailure::NotSsh { .. } => (Part::Connection, 15),
         NodeFailure::Ssh(_) => (Part::Connection, 16),
-        NodeFailure::Closed => (Part::Connection, 17),
+        NodeFailure::Closed(_) => (Part::Connection, 17),
         NodeFailure::HostKey(failure) | NodeFailure::Withdrawn(Withdrawn { failure, .. }) => {
             let number = match failure {
                 HostKeyFailure::Unknown { .. } => 18,
@@ -288,6 +293,7 @@ fn place(failure: &NodeFailure) -> (Part, u32) {
             };
             (Part::Command, number)
         }
+        NodeFailure::HelperEnded { .. } => (Part::Command, 56),
         NodeFailure::NoDocument(_) => (Part::Command, 47),
         NodeFailure::Oversized { .. } => (Part::Command, 48),
         NodeFailure::KnownHosts(_) => (Part::Host, 49),
@@ -311,5 +317,5 @@ fn every_variant_has_an_example() {
         .iter()
         .map(|example| place(&example.failure).1)
         .collect();
-    assert_eq!(numbers, (0..=55).collect());
+    assert_eq!(numbers, (0..=56).collect());
 }
