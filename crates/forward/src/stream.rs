@@ -95,7 +95,8 @@ pub(crate) struct Stream {
     last_good: u64,
     /// When the log was last found to have grown.
     last_growth: Instant,
-    backoff: Backoff,
+    /// One for each route.
+    attempts: Vec<Attempts>,
     /// The collector of this connection has acknowledged something.
     has_acknowledged: bool,
     /// The route that is tried first.
@@ -107,6 +108,14 @@ pub(crate) struct Stream {
     /// Set when the daemon stops: until then the stream may go on sending.
     stop_at: Option<Instant>,
     message: Vec<u8>,
+}
+
+/// The failed attempts of one route. A collector that is down and one that refuses us are each tried
+/// at their own pace.
+struct Attempts {
+    backoff: Backoff,
+    /// It is left alone until then.
+    until: Instant,
 }
 
 /// The state of the cursor's file.
@@ -187,7 +196,14 @@ impl Stream {
             in_flight: InFlight::default(),
             last_good: crate::status::now(),
             last_growth: Instant::now(),
-            backoff: Backoff::default(),
+            attempts: config
+                .routes
+                .iter()
+                .map(|_| Attempts {
+                    backoff: Backoff::default(),
+                    until: Instant::now(),
+                })
+                .collect(),
             has_acknowledged: false,
             first_route: 0,
             failback_at: Instant::now(),
@@ -272,7 +288,8 @@ impl Stream {
         self.store();
         // A connection that was closed in order is followed by the next one at once.
         if let (Some(kind), None) = (broken, &better) {
-            self.pause(kind).await;
+            let over = self.leave_alone(index, kind);
+            self.pause(over).await;
         }
         better
     }

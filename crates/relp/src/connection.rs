@@ -24,7 +24,8 @@ use tokio_rustls::client::TlsStream;
 const READ_BYTES: usize = 4096;
 
 /// The longest time for the TCP connection. The kernel sends three packets in this time, after 0, 1
-/// and 3 s; the next one would come after 7 s, and the next attempt comes before.
+/// and 3 s, or four, after 0, 1, 2 and 3 s (`tcp_syn_linear_timeouts`, Linux 6.5 and later); where
+/// the interval doubles, the next one would come after 7 s, and the next attempt comes before.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3500);
 
 /// In TLS 1.3 the client's handshake is complete before the server has verified the
@@ -149,8 +150,8 @@ pub struct Connection {
 
 impl Connection {
     /// Connects and opens a session. Each step may take `io_timeout`, and the TCP connection at most
-    /// 3.5 s; so may the peer, later, take `io_timeout` to acknowledge what was sent. `reached` is called after each completed step; syslog
-    /// has no [`Step::Open`].
+    /// 3.5 s; so may the peer, later, take `io_timeout` to acknowledge what was sent. `reached` is
+    /// called after each completed step; syslog has no [`Step::Open`].
     ///
     /// # Errors
     /// [`ConnectionError`] names the step that failed.

@@ -8,11 +8,11 @@ use pulse_core::nodes::backoff::FailureKind;
 use pulse_relp::connection::Connection;
 use pulse_relp::identity::Identity;
 use tokio::sync::mpsc;
-use tokio::time::{interval, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 
 impl Stream {
-    /// Tries each collector once. None when the daemon stops, or when all failed and the pause
-    /// after that has ended.
+    /// Tries each collector that is not left alone once. None when the daemon stops, or when all
+    /// failed and the first of them may be tried again.
     pub(super) async fn connect(&mut self) -> Option<(usize, Connection)> {
         // Before the files are read: a change in between is then noticed by the next check.
         self.fingerprint = credentials::fingerprint(&self.config.files);
@@ -20,21 +20,21 @@ impl Stream {
             std::mem::take(&mut self.first_route),
             self.config.routes.len(),
         );
-        let mut kind = FailureKind::Transient;
         // Each collector once, beginning with `first`; those before it come last.
         for index in (first..first + count).map(|turn| turn % count) {
+            if self.attempts[index].until > Instant::now() {
+                continue;
+            }
             match self.try_one(index).await {
                 Ok(connection) => return connection.map(|connection| (index, connection)),
                 Err(problem) => {
-                    // The one that may be back soonest decides when they are tried again.
-                    if problem.kind() == FailureKind::Unreachable {
-                        kind = FailureKind::Unreachable;
-                    }
+                    self.leave_alone(index, problem.kind());
                     self.mark_failed(index, &problem);
                 }
             }
         }
-        self.pause(kind).await;
+        let first = self.attempts.iter().map(|attempts| attempts.until).min();
+        self.pause(first.unwrap_or_else(Instant::now)).await;
         None
     }
 
@@ -70,14 +70,20 @@ impl Stream {
         }
     }
 
-    /// Waits before the next attempt, longer each time. New certificates and commands end the
-    /// wait.
-    pub(super) async fn pause(&mut self, kind: FailureKind) {
+    /// Leaves a collector alone after a failure, longer each time. Gives the end of that.
+    pub(super) fn leave_alone(&mut self, index: usize, kind: FailureKind) -> Instant {
         // A random number in 0..1. Where the kernel has none, 0 is good enough for a delay.
         let mut random = [0; 4];
         let _ = getrandom::fill(&mut random);
         let jitter = f64::from(u32::from_le_bytes(random)) / (f64::from(u32::MAX) + 1.0);
-        let over = tokio::time::Instant::now() + self.backoff.failed(kind, jitter);
+        let attempts = &mut self.attempts[index];
+        attempts.until = Instant::now() + attempts.backoff.failed(kind, jitter);
+        attempts.until
+    }
+
+    /// Waits before the next attempt. New certificates and commands end the wait, for every
+    /// collector.
+    pub(super) async fn pause(&mut self, over: Instant) {
         let mut inspect = interval(super::CERT_CHECK_INTERVAL);
         // The first tick of an interval would be immediate.
         inspect.reset();
@@ -86,16 +92,19 @@ impl Stream {
                 () = sleep_until(over) => return,
                 command = self.config.commands.recv() => {
                     self.handle_unconnected(command);
-                    return;
+                    break;
                 }
                 _ = inspect.tick() => {
                     // What could not be written may be now, which the status must not wait for.
                     self.store();
                     if self.has_other_certificates() {
-                        return;
+                        break;
                     }
                 }
             }
+        }
+        for attempts in &mut self.attempts {
+            attempts.until = Instant::now();
         }
     }
 

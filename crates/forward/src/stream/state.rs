@@ -70,7 +70,7 @@ impl Stream {
 
     pub(super) fn acknowledge(&mut self, index: usize, tag: u64) {
         self.has_acknowledged = true;
-        self.backoff.succeeded();
+        self.attempts[index].backoff.succeeded();
         let loss = &mut self.config.loss;
         let count = self.in_flight.acknowledge(tag, |range| loss.recover(range));
         // Numbers that go down are forged ones: only a replay goes back.

@@ -25,7 +25,7 @@ fn stream(directory: &Path, durable: u64) -> (Stream, Sender<StreamCommand>) {
         pin: None,
     };
     let forward = Forward {
-        collectors: vec![collector.clone()],
+        collectors: vec![collector.clone(); 2],
         mode: Mode::Failover,
         credentials: directory.to_owned(),
         application_log: false,
@@ -33,7 +33,7 @@ fn stream(directory: &Path, durable: u64) -> (Stream, Sender<StreamCommand>) {
     };
     let status = Status {
         streams: vec![StreamStatus {
-            collectors: vec![CollectorStatus::default()],
+            collectors: vec![CollectorStatus::default(); 2],
             ..StreamStatus::default()
         }],
         ..Status::default()
@@ -43,7 +43,7 @@ fn stream(directory: &Path, durable: u64) -> (Stream, Sender<StreamCommand>) {
     let state = |name: &str| directory.join(name);
     let stream = Stream::begin(StreamConfig {
         index: 0,
-        routes: vec![Route::new(&forward, &collector, &lookup)],
+        routes: vec![Route::new(&forward, &collector, &lookup); 2],
         files: credentials::files(&forward),
         log: directory.to_owned(),
         cursor: CursorFile::open(state("forward-a.cursor"), "one").unwrap(),
@@ -183,7 +183,26 @@ async fn cursor_error_ends_without_a_collector() {
     assert!(has_error(&stream));
     fs::remove_dir(&cursor).unwrap();
     for _ in 0..10 {
-        stream.pause(FailureKind::Transient).await;
+        let over = stream.leave_alone(0, FailureKind::Transient);
+        stream.pause(over).await;
     }
     assert!(!has_error(&stream));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_collector_has_its_own_pace() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut stream, _commands) = stream(home.path(), 0);
+    for _ in 0..6 {
+        stream.leave_alone(0, FailureKind::Unreachable);
+        stream.leave_alone(1, FailureKind::Transient);
+    }
+    let left = |stream: &Stream| [0, 1].map(|index: usize| stream.attempts[index].until);
+    let [down, refusing] = left(&stream);
+    assert!(down.elapsed() == Duration::ZERO && refusing > down + Duration::from_secs(20));
+    stream.pause(down).await;
+    // The first alone is tried.
+    assert!(stream.connect().await.is_none());
+    let [later, same] = left(&stream);
+    assert!(later > down && same == refusing);
 }
