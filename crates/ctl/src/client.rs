@@ -93,6 +93,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
         _ => Err("expected a number of seconds from 0.1 to 86400".to_owned()),
     }
 }
+
 /// A number of milliseconds that the daemon sent.
 pub(crate) fn milliseconds(value: &RawValue) -> Option<Duration> {
     serde_json::from_str(value.get())
@@ -129,7 +130,9 @@ impl Sockets {
                         no_control,
                     });
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && is_administrator_of(control) =>
+                {
                     no_control = Some(control.as_path());
                 }
                 Err(_) => {}
@@ -149,11 +152,17 @@ impl Sockets {
     }
 }
 
+/// True if the missing control socket is this user's to make again: root's, where its directory is
+/// there. A container that mounts the callers' directory alone has neither, whoever asks there.
+fn is_administrator_of(control: &Path) -> bool {
+    nix::unistd::geteuid().is_root() && control.parent().is_some_and(Path::is_dir)
+}
+
 /// A connection to the daemon.
 struct Connected<'a> {
     stream: UnixStream,
     socket: &'a Path,
-    /// The control socket, if its file does not exist.
+    /// The control socket, if root does not find its file in its directory.
     no_control: Option<&'a Path>,
 }
 

@@ -133,8 +133,7 @@ fn refusal(
             "unauthorized" | "method requires admin capability"
         )
     {
-        // Only who may enter its directory learns that it is missing: root, who would be told to
-        // ask over this very socket.
+        // Root would be told to ask over this very socket.
         return (
             ErrorCode::PermissionDenied,
             Some(

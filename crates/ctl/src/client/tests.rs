@@ -110,3 +110,15 @@ fn responses_are_data_or_errors() {
         assert_eq!(outcome(line), None, "{line}");
     }
 }
+
+/// As in a container that has the callers' directory alone.
+#[test]
+fn missing_directory_is_no_lost_socket() {
+    let home = tempfile::tempdir().unwrap();
+    let is_root = nix::unistd::geteuid().is_root();
+    assert_eq!(
+        is_administrator_of(&home.path().join("control.sock")),
+        is_root
+    );
+    assert!(!is_administrator_of(&home.path().join("none/control.sock")));
+}

@@ -23,8 +23,8 @@ pub(super) use own::Status;
 ///
 /// Which nodes answer, fail or wait, and the age of the last good reading of each; for
 /// administrators the audit log, its seals and retention, forwarding, confinement and
-/// files that cannot be used too. What is wrong is explained at the end, with its remedy. Nothing is asked of a
-/// node.
+/// files that cannot be used too. What is wrong is explained at the end, with its
+/// remedy. Nothing is asked of a node.
 ///
 /// The exit code is 1 when something is wrong; 3 when nothing is, but a node has not
 /// been read in the last 10 minutes, a certificate expires soon or the disk of the
