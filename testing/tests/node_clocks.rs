@@ -53,6 +53,8 @@ fn wrong_clock_is_shown() {
     assert_eq!(daemon.log().matches(sentence).count(), 1);
     let offset = "pulse_proxy_node_clock_offset_seconds{node=\"pve1\"}";
     assert!(daemon.metric(offset) < -100_000_000.0);
+    let gauge = "pulse_proxy_node_clock_wrong{node=\"pve1\"}";
+    assert!(daemon.metric(gauge) > 0.5);
     let status = control::run(daemon.home(), &["status"]);
     assert_eq!(status.code, 1, "{}", status.output);
     for part in ["node \"pve1\" has a clock", "timedatectl"] {
@@ -69,6 +71,7 @@ fn wrong_clock_is_shown() {
         .set_behaviour(sim::with_clock(now.trim_end()));
     daemon.temperature("pve1").unwrap();
     assert!(daemon.metric(offset).abs() < 60.0);
+    assert!(daemon.metric(gauge) < 0.5);
     let status = control::run(daemon.home(), &["status"]);
     assert_eq!(status.code, 0, "{}", status.output);
     assert!(daemon.log().contains("agrees with this host's again"));

@@ -223,9 +223,13 @@ impl Readings {
             Ok(sample) => {
                 self.metrics
                     .dropped(&node, sample.dropped.implausible + sample.dropped.malformed);
+                let is_clock_wrong = settings
+                    .nodes
+                    .get(&node)
+                    .is_some_and(|handle| handle.clock_warning().is_some());
                 self.publish(&node, |metrics| {
                     metrics.sensors(&node, sample.sensors);
-                    metrics.clock(&node, sample.clock);
+                    metrics.clock(&node, sample.clock, is_clock_wrong);
                     if sample.key_scope != KeyScope::Unknown {
                         let is_missing = sample.key_scope != KeyScope::ForcedCommand;
                         metrics.forced_command_missing(&node, is_missing);

@@ -65,6 +65,7 @@ pub(crate) struct Metrics {
     forced_command_missing: Family<NodeLabel, Gauge>,
     node_failing: Family<NodeLabel, Gauge>,
     clock_offset: Family<NodeLabel, Gauge>,
+    clock_wrong: Family<NodeLabel, Gauge>,
     file_problem: Family<FileLabel, Gauge>,
     peers: Mutex<HashSet<PeerId>>,
     /// Connections over their user's accept budget.
@@ -103,6 +104,7 @@ impl Metrics {
             forced_command_missing: Family::default(),
             node_failing: Family::default(),
             clock_offset: Family::default(),
+            clock_wrong: Family::default(),
             file_problem: Family::default(),
             peers: Mutex::default(),
             closed_unread: Counter::default(),
@@ -246,6 +248,11 @@ impl Metrics {
             self.clock_offset.clone(),
         );
         r.register(
+            "node_clock_wrong",
+            "Whether the clocks of the node and of this host differ by more than a minute",
+            self.clock_wrong.clone(),
+        );
+        r.register(
             "file_problem",
             "Whether a file of the daemon cannot be used now, or is not what is in force",
             self.file_problem.clone(),
@@ -331,14 +338,21 @@ impl Metrics {
             .set(i64::from(is_failing));
     }
 
-    /// A reading had the time of the node's clock, or none.
-    pub(crate) fn clock(&self, node: &NodeName, clock: Option<NodeClock>) {
+    /// A reading had the time of the node's clock, or none; `is_wrong` is the judgement of it, which
+    /// has a hysteresis.
+    pub(crate) fn clock(&self, node: &NodeName, clock: Option<NodeClock>, is_wrong: bool) {
         match clock {
             Some(clock) => {
                 let offset = clock.offset();
                 self.clock_offset.get_or_create(&label(node)).set(offset);
+                self.clock_wrong
+                    .get_or_create(&label(node))
+                    .set(i64::from(is_wrong));
             }
-            None => drop(self.clock_offset.remove(&label(node))),
+            None => {
+                self.clock_offset.remove(&label(node));
+                self.clock_wrong.remove(&label(node));
+            }
         }
     }
 
@@ -347,6 +361,7 @@ impl Metrics {
         self.forced_command_missing.remove(&label(node));
         self.node_failing.remove(&label(node));
         self.clock_offset.remove(&label(node));
+        self.clock_wrong.remove(&label(node));
         self.omitted_sensors.remove(&label(node));
         for answering in Answering::ALL {
             self.sensor_chips.remove(&StateLabels::of(node, answering));

@@ -29,6 +29,7 @@ fn names_are_those_of_the_contract() {
             node: 10,
             here: 100,
         }),
+        true,
     );
     metrics.set_file_problems(&[FileProblem::new(WatchedFile::KnownHosts, "x")]);
     metrics.refused("rate", &PeerId::Uid(1));
@@ -59,6 +60,7 @@ fn names_are_those_of_the_contract() {
         "pulse_proxy_forced_command_missing{node=\"pve1\"} 1",
         "pulse_proxy_node_failing{node=\"pve1\"} 1",
         "pulse_proxy_node_clock_offset_seconds{node=\"pve1\"} -90",
+        "pulse_proxy_node_clock_wrong{node=\"pve1\"} 1",
         "pulse_proxy_file_problem{file=\"known_hosts\"} 1",
         "pulse_proxy_file_problem{file=\"socket\"} 0",
         "pulse_proxy_build_info{version=",
