@@ -17,8 +17,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it: it scrapes the daemon of `home` each second, and evaluates `rules`, the text of a
-    /// file of rules, as often.
+    /// Starts it: it scrapes the daemon of `home` every 2 s, and evaluates `rules`, the text of a
+    /// file of rules, each second.
     ///
     /// # Panics
     /// When it does not start.
@@ -27,7 +27,7 @@ impl Prometheus {
         let rule_file = home.path("rules.yml");
         fs::write(&rule_file, rules).unwrap();
         let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
+            "global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}}\n\
              rule_files: ['{}']\n\
              scrape_configs:\n\
              - job_name: pulse-sensor-proxy\n  static_configs: [{{targets: ['{}']}}]\n",

@@ -90,10 +90,13 @@ impl Nodes {
             end(self);
             let now = Instant::now();
             *ended.lock().unwrap() = Some(now);
+            // At the same time: one must not use up the time of the next.
             for (caller, node) in &self.0[1..] {
-                let reading = node.daemon.temperature("pve1");
-                assert!(reading.is_ok(), "{caller:?}: {reading:?}");
-                assert!(now.elapsed() <= MOST, "{caller:?}: {:?}", now.elapsed());
+                scope.spawn(move || {
+                    let reading = node.daemon.temperature("pve1");
+                    assert!(reading.is_ok(), "{caller:?}: {reading:?}");
+                    assert!(now.elapsed() <= MOST, "{caller:?}: {:?}", now.elapsed());
+                });
             }
             assert!(polling.join().unwrap() > 0, "there was no outage");
         });

@@ -33,9 +33,8 @@ const HELPER: &str = "/usr/libexec/pulse-sensor-node";
 const AS_SERVICE: [&str; 4] = ["setpriv", "--reuid=995", "--regid=995", "--clear-groups"];
 
 /// Everything that the daemon does in operation: it starts as root, reads a node of a file that
-/// was added later, rotates its
-/// log, forwards it to a collector, is scraped and stops; then the same daemon starts as its
-/// own user and reads the node again.
+/// was added later, rotates its log, forwards it to a collector, is scraped and stops; then the
+/// same daemon starts as its own user and reads the node again.
 fn work() -> Value {
     let home = Arc::new(Home::installed());
     let sshd = Sshd::start(&SshdOptions::default());
