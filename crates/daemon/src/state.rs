@@ -177,7 +177,10 @@ impl Daemon {
                 WatchedFile::Configuration,
                 lock(&self.config_problem).clone(),
             ),
-            (WatchedFile::Hosts, HOSTS.sentence()),
+            (
+                WatchedFile::Hosts,
+                HOSTS.sentence().filter(|_| needs_hosts(&self.config())),
+            ),
             (WatchedFile::Subuid, SUBUID.sentence()),
             (WatchedFile::Subgid, SUBGID.sentence()),
             (WatchedFile::Certificates, self.certificate_problem()),
@@ -313,6 +316,13 @@ impl Daemon {
     }
 }
 
+/// True if a node or a collector has no address but that in `/etc/hosts`.
+fn needs_hosts(config: &Config) -> bool {
+    let mut collectors = config.forward.collectors.iter();
+    config.nodes.values().any(|node| node.address.is_none())
+        || collectors.any(|collector| collector.address.is_none())
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -372,5 +382,29 @@ fn policy(config: &Config) -> AccessPolicy {
         },
         subuid: SubordinateRanges::clone(&SUBUID.read()),
         subgid: SubordinateRanges::clone(&SUBGID.read()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_counts_where_a_name_needs_it() {
+        for (text, expected) in [
+            ("", false),
+            ("allowed_nodes = ['192.0.2.1']", false),
+            (
+                "allowed_nodes = [{name = 'a', address = '192.0.2.1'}]",
+                false,
+            ),
+            (
+                "allowed_nodes = [{name = 'a', address = '192.0.2.1'}, 'b']",
+                true,
+            ),
+        ] {
+            let config = Config::parse(text).unwrap();
+            assert_eq!(needs_hosts(&config), expected, "{text}");
+        }
     }
 }

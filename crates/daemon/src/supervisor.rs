@@ -4,6 +4,7 @@ use crate::node::NodeContext;
 use crate::node::known_hosts::KnownHostsFile;
 use crate::node::login_key::LoginKey;
 use crate::node::resolve::{AnyUnicast, Resolver};
+use crate::observe::config_watch::ConfigWatch;
 use crate::observe::recorder::{self, Incident, Recorder};
 use crate::observe::socket_watch::SocketWatch;
 use crate::observe::{retention, scrape, service_status};
@@ -83,7 +84,15 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
         forwarder: forwarder.clone(),
         max_files: start.max_files,
     };
-    let mut service = open(start.config, start.opened, start.guards, start.key, parts)?;
+    let configuration = ConfigWatch::over(start.path, start.config.clone());
+    let mut service = open(
+        start.config,
+        start.opened,
+        start.guards,
+        start.key,
+        parts,
+        configuration,
+    )?;
     let confined = confinement
         .limit()
         .and_then(|()| confinement.filter_calls());
@@ -133,6 +142,7 @@ struct Service {
     rotation_refused: Option<String>,
     retention: retention::Watch,
     sockets: SocketWatch,
+    configuration: ConfigWatch,
     /// The sentence that systemd was sent last.
     shown: String,
 }
@@ -143,6 +153,7 @@ fn open(
     guards: Guards,
     key: FoundKey,
     parts: Parts,
+    configuration: ConfigWatch,
 ) -> Result<Service, Failure> {
     let sockets = SocketWatch::over(&opened.socket, opened.control.as_ref());
     let socket = opened.socket.into_socket();
@@ -206,6 +217,7 @@ fn open(
         shown: String::new(),
         retention: retention::Watch::over(&daemon.config().audit),
         sockets,
+        configuration,
         daemon,
         drain,
         manager: opened.manager,
@@ -262,7 +274,11 @@ impl Service {
     /// Reads the files again that have changed, and looks whether the sockets still have theirs.
     fn check_files(&mut self) {
         self.daemon.check_files();
-        let is_other = self.sockets.check();
+        let mut is_other = self.sockets.check();
+        if let Some(problem) = self.configuration.check() {
+            self.daemon.set_config_problem(problem);
+            is_other = true;
+        }
         self.daemon.set_socket_problems(self.sockets.problems());
         self.daemon
             .metrics
@@ -288,20 +304,22 @@ impl Service {
     }
 
     /// Reads the configuration again; a mistake leaves the previous one in force.
-    async fn reload(&self, path: &Path) {
+    async fn reload(&mut self, path: &Path) {
         // `RELOADING=1` needs `MONOTONIC_USEC=` in the same message (sd_notify(3)).
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             self.manager.notify(&[NotifyState::Reloading, now]);
         }
+        self.configuration.about_to_load();
         let error = match settings::load(path) {
             Ok(loaded) => {
                 let config = loaded.with_warning();
+                let found = config.clone();
                 tracing::info!("reloaded the configuration: {} nodes", config.nodes.len());
                 let kept = self.daemon.reload(config);
                 for key in &kept {
                     tracing::warn!("{key} has changed in the configuration: restart required");
                 }
-                self.daemon.set_config_problem((!kept.is_empty()).then(|| {
+                let problem = (!kept.is_empty()).then(|| {
                     format!(
                         "{}: {} {} changed, and the previous value stays in force: restart the \
                          daemon (systemctl restart pulse-sensor-proxy)",
@@ -309,7 +327,9 @@ impl Service {
                         kept.join(", "),
                         if kept.len() == 1 { "has" } else { "have" },
                     )
-                }));
+                });
+                self.configuration.loaded(found, problem.clone());
+                self.daemon.set_config_problem(problem);
                 self.warn_of_ports(&self.daemon.config());
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {

@@ -369,14 +369,19 @@ fn consequence(file: WatchedFile) -> &'static str {
         WatchedFile::Socket => "no caller can connect; open connections go on",
         WatchedFile::ControlSocket => "no administrator can connect",
         WatchedFile::Configuration => {
-            "the running configuration is another one: the last reload was refused, or a key takes \
-             effect at a restart only"
+            "the running configuration is another one: the files were changed and not loaded, the \
+             last reload was refused, or a key takes effect at a restart only"
         }
-        WatchedFile::KnownHosts => "no new connection is opened to any node",
+        WatchedFile::KnownHosts => {
+            "no new connection is opened to any node; open ones go on with the pins of before"
+        }
         WatchedFile::SshKey => "the key of before is used",
-        WatchedFile::Hosts => "the addresses of before are used",
+        WatchedFile::Hosts => {
+            "the addresses of before are used; none, where other users may change the file"
+        }
         WatchedFile::Subuid | WatchedFile::Subgid => {
-            "the ranges of before are used: a container that is new has no right"
+            "the ranges of before are used: a container that is new has no right; where other users \
+             may change the file, there is no range, and no container has a right by it"
         }
         WatchedFile::Certificates => "the certificates of before are used, until they expire",
     }

@@ -292,7 +292,7 @@ impl Session {
         sample.map_err(|_| NodeFailure::Command {
             end,
             stderr: shown_text(&output.stderr),
-            fault: CommandFault::of(output),
+            fault: CommandFault::of(output, &self.user),
         })
     }
 

@@ -25,7 +25,6 @@ pub(crate) use failure::NodeFailure;
 #[cfg(test)]
 pub(crate) use failure::Stage;
 #[cfg(test)]
-#[cfg(test)]
 pub(crate) use failure::examples as failure_examples;
 pub(crate) use handle::NodeHandle;
 #[cfg(test)]

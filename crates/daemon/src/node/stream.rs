@@ -92,8 +92,9 @@ pub(super) struct NodeStream {
 /// Bytes that are read at a time.
 const CHUNK: usize = 8192;
 
-/// The deadline of connect(2). The kernel sends three packets in this time, after 0, 1 and 3 s; the
-/// next one would come after 7 s, and a new attempt comes before.
+/// The deadline of connect(2). The kernel sends three packets in this time, after 0, 1 and 3 s, or
+/// four, after 0, 1, 2 and 3 s (`tcp_syn_linear_timeouts`, Linux 6.5 and later); where the interval
+/// doubles, the next one would come after 7 s, and a new attempt comes before.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(3500);
 /// The time after which the kernel breaks a connection whose node acknowledges nothing
 /// (`TCP_USER_TIMEOUT`): in a network of some milliseconds after four retransmissions, and early

@@ -12,7 +12,7 @@ pub(crate) enum WatchedFile {
     Socket,
     /// The administrators' socket.
     ControlSocket,
-    /// The configuration, as of the last reload.
+    /// The configuration, compared with what was loaded.
     Configuration,
     /// The pinned host keys.
     KnownHosts,

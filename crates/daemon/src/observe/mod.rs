@@ -1,5 +1,6 @@
 //! Records, metrics, readiness and forwarding: all that tells others what the daemon does.
 
+pub(crate) mod config_watch;
 pub(crate) mod exposition;
 pub(crate) mod files;
 pub(crate) mod forwarding;

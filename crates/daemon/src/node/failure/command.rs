@@ -3,13 +3,16 @@
 use pulse_sensors::output::CommandOutput;
 
 /// The likely cause of a command's failure. The text ends a sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CommandFault {
     /// The login shell is nologin(8), which ends each command.
     #[error(
-        "the user's login shell is nologin: give it one on the node with \"usermod -s /bin/sh USER\""
+        "the user's login shell is nologin: give it one on the node with \"usermod -s /bin/sh {user}\""
     )]
-    NoLogin,
+    NoLogin {
+        /// The user of the login.
+        user: String,
+    },
     /// No such program: the shell's exit code is 127.
     #[error(
         "a program is missing on the node: install the helper where the forced command names it, or lm-sensors (docs/nodes.md)"
@@ -42,14 +45,16 @@ const NOT_EXECUTABLE: u32 = 126;
 const NOT_FOUND: u32 = 127;
 
 impl CommandFault {
-    /// The likely cause of this output, which has no document.
-    pub(crate) fn of(output: &CommandOutput) -> Self {
+    /// The likely cause of this output of a command of `user`, which has no document.
+    pub(crate) fn of(output: &CommandOutput, user: &str) -> Self {
         if output.signal.is_some() {
             return Self::Killed;
         }
         match output.exit_code {
             // nologin(8) ends with 1, and says it on stdout.
-            Some(1) if output.stdout.trim_ascii().starts_with(NOLOGIN) => Self::NoLogin,
+            Some(1) if output.stdout.trim_ascii().starts_with(NOLOGIN) => Self::NoLogin {
+                user: user.to_owned(),
+            },
             Some(NOT_FOUND) => Self::NotFound,
             Some(NOT_EXECUTABLE) => Self::NotExecutable,
             _ if output.stderr.is_empty() && output.stdout.is_empty() => Self::Silent,
@@ -69,7 +74,9 @@ mod tests {
                 1,
                 "This account is currently not available.\n",
                 "",
-                CommandFault::NoLogin,
+                CommandFault::NoLogin {
+                    user: "u".to_owned(),
+                },
             ),
             (127, "", "sh: 1: x: not found", CommandFault::NotFound),
             (
@@ -87,7 +94,7 @@ mod tests {
                 exit_code: Some(code),
                 signal: None,
             };
-            assert_eq!(CommandFault::of(&output), expected, "{code} {stdout}");
+            assert_eq!(CommandFault::of(&output, "u"), expected, "{code} {stdout}");
         }
     }
 }

@@ -189,7 +189,7 @@ pub(crate) fn every() -> Vec<NodeExample> {
             "sh: 1: /usr/libexec/pulse-sensor-node: Permission denied",
             CommandFault::NotExecutable,
         ),
-        command(exit(1), "", CommandFault::NoLogin),
+        command(exit(1), "", CommandFault::NoLogin { user: user() }),
         command(exit(1), "", CommandFault::Silent),
         command(exit(2), "cannot open /sys", CommandFault::Failed),
         command(
@@ -286,7 +286,7 @@ fn place(failure: &NodeFailure) -> (Part, u32) {
             let number = match fault {
                 CommandFault::NotFound => 41,
                 CommandFault::NotExecutable => 42,
-                CommandFault::NoLogin => 43,
+                CommandFault::NoLogin { .. } => 43,
                 CommandFault::Silent => 44,
                 CommandFault::Failed => 45,
                 CommandFault::Killed => 46,

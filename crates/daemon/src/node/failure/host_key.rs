@@ -40,7 +40,7 @@ pub(crate) enum HostKeyFailure {
     },
     /// The host key is another than the pinned ones.
     #[error(
-        "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled: compare it with \"ssh-keygen -lf\" on the node's console, and replace the line in known_hosts only if they are equal",
+        "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled: compare it with \"ssh-keygen -lf FILE\" on the node's console, where FILE is its /etc/ssh/ssh_host_*_key.pub of that kind, and replace the line in known_hosts only if they are equal",
         pinned(expected)
     )]
     Changed {
@@ -95,7 +95,6 @@ impl RejectedCertificate {
     fn remedy(&self) -> String {
         let Self {
             authority,
-            name,
             known_as,
             ..
         } = self;
@@ -108,7 +107,10 @@ impl RejectedCertificate {
                 "its authority's key {authority} is in no @cert-authority line for \"{known_as}\": add that line to known_hosts if the authority is yours, or correct the names in it"
             ),
             CertVerdict::NotAHostCertificate => {
-                "it is a user's: sign the node's host key with \"ssh-keygen -h\"".to_owned()
+                format!(
+                    "it is a user's: sign the node's host key with {}",
+                    self.signing()
+                )
             }
             CertVerdict::NotYetValid => format!(
                 "{}: a clock is probably wrong, here or where it was signed: check \"timedatectl\" on both",
@@ -119,16 +121,25 @@ impl RejectedCertificate {
                 self.validity()
             ),
             CertVerdict::PrincipalMismatch if self.principals.is_empty() => {
-                format!("it names no host: sign it again with \"ssh-keygen -h -n {name}\"")
+                format!("it names no host: sign it again with {}", self.signing())
             }
             CertVerdict::PrincipalMismatch => format!(
-                "it is for {}: sign it again with \"ssh-keygen -h -n {name}\"",
-                self.names()
+                "it is for {}: sign it again with {}",
+                self.names(),
+                self.signing()
             ),
             CertVerdict::UnknownCriticalOption => {
                 "sign it again without critical options".to_owned()
             }
         }
+    }
+
+    /// The command that signs the node's host key.
+    fn signing(&self) -> String {
+        let name = &self.name;
+        format!(
+            "\"ssh-keygen -s CA -I {name} -h -n {name} FILE\", where CA is the authority's private key and FILE the node's /etc/ssh/ssh_host_ed25519_key.pub"
+        )
     }
 
     fn validity(&self) -> String {
@@ -315,7 +326,7 @@ mod tests {
             ),
             (
                 CertVerdict::NotAHostCertificate,
-                ["it is a user's", "ssh-keygen -h"],
+                ["it is a user's", "ssh-keygen -s CA -I pve1 -h"],
             ),
             (CertVerdict::NotYetValid, [validity, "timedatectl"]),
             (CertVerdict::Expired, [validity, "sign a new one"]),

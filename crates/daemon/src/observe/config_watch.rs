@@ -1,0 +1,145 @@
+//! The configuration file and `nodes.d`, compared with what was loaded.
+//!
+//! Nobody tells the daemon of a refused reload under its unit: `ExecReload=` checks the files first,
+//! and sends no signal if there is a mistake. So the files are looked at with the clock, by their
+//! metadata alone while these stay the same.
+
+use crate::startup::settings;
+use pulse_core::config::{Config, MAX_NODES_ENTRIES, NODES_DIRECTORY};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The version of a file.
+type FileVersion = (u64, u64, u64, [i64; 4]);
+
+/// The versions of the configuration, of `nodes.d` and of its entries; `None` for what cannot be
+/// examined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Versions(Vec<(PathBuf, Option<FileVersion>)>);
+
+impl Versions {
+    fn now(configuration: &Path) -> Self {
+        let nodes = configuration.with_file_name(NODES_DIRECTORY);
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(&nodes)
+            .into_iter()
+            .flatten()
+            // One more than are read: then the directory is refused.
+            .take(MAX_NODES_ENTRIES + 1)
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        entries.sort_unstable();
+        let paths = [configuration.to_owned(), nodes].into_iter().chain(entries);
+        let versions = paths.map(|path| {
+            let version = path.metadata().ok().as_ref().map(version);
+            (path, version)
+        });
+        Self(versions.collect())
+    }
+}
+
+fn version(found: &Metadata) -> FileVersion {
+    let times = [
+        found.mtime(),
+        found.mtime_nsec(),
+        found.ctime(),
+        found.ctime_nsec(),
+    ];
+    (found.dev(), found.ino(), found.size(), times)
+}
+
+/// The configuration that was loaded last, and whether the files are still those.
+pub(crate) struct ConfigWatch {
+    path: PathBuf,
+    loaded: Config,
+    /// The sentence about keys of it that are not in force before a restart.
+    kept: Option<String>,
+    seen: Versions,
+}
+
+impl ConfigWatch {
+    /// Watches the files that this configuration was loaded from at the start.
+    pub(crate) fn over(path: &Path, loaded: Config) -> Self {
+        Self {
+            path: path.to_owned(),
+            loaded,
+            kept: None,
+            seen: Versions::now(path),
+        }
+    }
+
+    /// The files are about to be loaded: a later change of theirs is noticed.
+    pub(crate) fn about_to_load(&mut self) {
+        self.seen = Versions::now(&self.path);
+    }
+
+    /// The files were loaded; `kept` is about keys that need a restart.
+    pub(crate) fn loaded(&mut self, config: Config, kept: Option<String>) {
+        self.loaded = config;
+        self.kept = kept;
+    }
+
+    /// If the files have changed since the last look, the reason that the configuration in force is
+    /// not theirs, or `None` where it is.
+    pub(crate) fn check(&mut self) -> Option<Option<String>> {
+        let now = Versions::now(&self.path);
+        if now == self.seen {
+            return None;
+        }
+        self.seen = now;
+        let path = self.path.display();
+        Some(match settings::load(&self.path) {
+            Ok(found) if found.config == self.loaded => self.kept.clone(),
+            Ok(_) => Some(format!(
+                "{path} or a file of {NODES_DIRECTORY} was changed and is not loaded, the previous \
+                 one stays in force: reload the daemon (systemctl reload pulse-sensor-proxy)"
+            )),
+            Err(error) => Some(format!(
+                "the configuration was changed and is not loaded, the previous one stays in force: \
+                 {}; then reload the daemon (systemctl reload pulse-sensor-proxy)",
+                error.message()
+            )),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn change_is_a_problem_until_it_is_loaded() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("config.toml");
+        let nodes = home.path().join(NODES_DIRECTORY);
+        fs::create_dir(&nodes).unwrap();
+        let good = "allowed_nodes = ['pve1']\n";
+        fs::write(&path, good).unwrap();
+        let mut watch = ConfigWatch::over(&path, settings::load(&path).unwrap().config);
+        assert_eq!(watch.check(), None);
+
+        // As `systemctl reload` refuses it before any signal.
+        fs::write(&path, "allowed_node = []\n").unwrap();
+        let sentence = watch.check().unwrap().unwrap();
+        for part in ["is not loaded", "line 1, column 1", "systemctl reload"] {
+            assert!(sentence.contains(part), "{sentence}");
+        }
+        assert_eq!(watch.check(), None);
+        fs::write(&path, good).unwrap();
+        assert_eq!(watch.check(), Some(None));
+
+        // A node that waits for a reload.
+        fs::write(nodes.join("pve2.toml"), "name = 'pve2'\n").unwrap();
+        let sentence = watch.check().unwrap().unwrap();
+        assert!(sentence.contains("nodes.d was changed"), "{sentence}");
+        watch.about_to_load();
+        let kept = Some("restart".to_owned());
+        watch.loaded(settings::load(&path).unwrap().config, kept.clone());
+        assert_eq!(watch.check(), None);
+
+        // Saved again without a change: what was wrong still is.
+        fs::write(&path, format!("# the same\n{good}")).unwrap();
+        assert_eq!(watch.check(), Some(kept));
+    }
+}
