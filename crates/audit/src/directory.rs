@@ -253,10 +253,15 @@ impl Storage for Directory {
         // Synced before the rename: otherwise a power failure can leave the new name with none of
         // its content.
         let mut file = create(&unfinished, mode)?;
-        file.write_all(content)
+        let stored = file
+            .write_all(content)
             .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&unfinished, directory.join(name)))
-            .map_err(|error| with_path(&unfinished, error))?;
+            .and_then(|()| fs::rename(&unfinished, directory.join(name)));
+        if stored.is_err() {
+            // A part of it only takes space, on a disk that may be full.
+            let _ = fs::remove_file(&unfinished);
+        }
+        stored.map_err(|error| with_path(&unfinished, error))?;
         sync_directory(directory)
     }
 

@@ -6,7 +6,7 @@ mod common;
 
 use common::{pinned, record, until};
 use pulse_audit::verify::{Options, StateKeys, Verdict, open_directory, verify};
-use pulse_audit::{Directory, LogError, Settings, Writer};
+use pulse_audit::{Dir, Directory, LogError, Settings, Storage, Writer};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,4 +132,15 @@ fn a_wrong_key_prevents_the_start() {
     );
     std::fs::write(&own, seed).unwrap();
     assert!(matches!(start(), Ok(2)));
+}
+
+/// On a full disk, a part of a new state file would only take space.
+#[test]
+fn an_unfinished_state_file_is_removed() {
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path().join("state");
+    let mut storage = Directory::lock(place.path(), &state).unwrap();
+    std::fs::create_dir_all(state.join("files")).unwrap();
+    storage.store(Dir::State, "files", b"x").unwrap_err();
+    assert!(!state.join("files.new").exists());
 }
