@@ -22,8 +22,11 @@ use std::io::{self, Read};
 pub(crate) const END_FILE: &str = "end";
 /// The name of the file with the other files.
 pub(crate) const FILES_FILE: &str = "files";
-/// More bytes than a state file has: 4,000 files of some 200 bytes each.
-const MAX_BYTES: u64 = 1 << 20;
+/// More bytes than a state file has: [`MAX_FILES`] of at most 300 bytes each.
+const MAX_BYTES: u64 = 16 << 20;
+/// The most files on the list, the newest: 3 TB of segments of the default size. Without the bound
+/// of both, a list could be stored that no start reads.
+const MAX_FILES: usize = 50_000;
 
 /// A record, and the live file with it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +40,9 @@ pub(crate) struct SavedEnd {
     pub(crate) first: u64,
     /// The length of the live file in bytes.
     pub(crate) length: u64,
+    /// The live file's device and inode, to tell its present name.
+    #[serde(default)]
+    pub(crate) identity: Option<(u64, u64)>,
 }
 
 impl SavedEnd {
@@ -49,6 +55,7 @@ impl SavedEnd {
             hash: head.hash().to_owned(),
             first: log.at.first,
             length: log.at.length,
+            identity: log.live_identity,
         }
     }
 
@@ -63,11 +70,9 @@ impl SavedEnd {
 pub(crate) struct EndFile {
     #[serde(flatten)]
     pub(crate) end: SavedEnd,
-    /// The writer has ended in order, and has written nothing since. Else there may be later
-    /// records.
+    /// The writer has ended in order or stopped, and has written nothing since. Else there may be
+    /// later records.
     pub(crate) is_last: bool,
-    /// The live file's device and inode, to tell its present name.
-    identity: Option<(u64, u64)>,
 }
 
 /// The other files.
@@ -134,7 +139,7 @@ impl EndFile {
                 Source::Live => found.tail.first.map(|(first, _)| first) == Some(self.end.first),
                 Source::Segment { .. } | Source::Memory => false,
             };
-            return Ok(if begins_as_before || now == self.identity {
+            return Ok(if begins_as_before || now == self.end.identity {
                 Change::Cut
             } else {
                 Change::Replaced
@@ -142,7 +147,7 @@ impl EndFile {
         }
         let present =
             identities(storage).map_err(LogError::while_doing("list the audit log's directory"))?;
-        let is_here = self.identity.is_some_and(|own| present.contains(&own));
+        let is_here = self.end.identity.is_some_and(|own| present.contains(&own));
         Ok(if is_here {
             Change::Renamed
         } else {
@@ -155,7 +160,6 @@ impl EndFile {
         Self {
             end: end.clone(),
             is_last: false,
-            identity: None,
         }
     }
 
@@ -170,6 +174,7 @@ impl EndFile {
             records: (first <= seq).then_some((first, seq)),
             length,
             is_recorded: false,
+            needs_original: false,
             found: None,
         }
     }
@@ -183,9 +188,12 @@ impl EndFile {
             return Ok(());
         }
         self.is_last = false;
-        store(storage, END_FILE, &self).map_err(LogError::while_doing(
-            "store the audit log's end in the state directory",
-        ))
+        store(storage, END_FILE, &self)
+            // Without space for it. Without the file a start finds less, and accuses nobody.
+            .or_else(|_| storage.remove(Dir::State, END_FILE))
+            .map_err(LogError::while_doing(
+                "store the audit log's end in the state directory",
+            ))
     }
 }
 
@@ -204,7 +212,7 @@ impl Watch {
 }
 
 impl<S: Storage> Log<S> {
-    /// Stores the end of the log: with `is_last` if it has been closed in order.
+    /// Stores the end of the log: with `is_last` if nothing more is written for now.
     ///
     /// An error is no failure of the log: without the file, and with an older one, a start still
     /// finds the changes that it found before.
@@ -212,34 +220,74 @@ impl<S: Storage> Log<S> {
         let file = EndFile {
             end: SavedEnd::of(self),
             is_last,
-            identity: self.live_identity,
         };
-        let _ = store(&mut self.storage, END_FILE, &file);
+        // Also after an error: the file may have been replaced.
+        self.is_end_last |= is_last;
+        if store(&mut self.storage, END_FILE, &file).is_ok() {
+            self.is_end_last = is_last;
+        }
+    }
+
+    /// Says in the stored end that records may follow, before the first one is written.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub(crate) fn reopen_end(&mut self) -> Result<(), LogError> {
+        if !self.is_end_last {
+            return Ok(());
+        }
+        if let Some(end) = EndFile::load(&self.storage)?
+            && end.end.log_id == self.log_id()
+        {
+            end.reopen(&mut self.storage)?;
+        }
+        self.is_end_last = false;
+        Ok(())
     }
 
     /// Stores the other files as they are known now. A failure leaves an older list, in which only
     /// files are missing.
     pub(crate) fn remember_files(&mut self) {
-        let _ = self.store_files(&[]);
+        let _ = self.store_files();
     }
 
     /// Takes files off the stored list before this process changes them: a start after a crash must
-    /// not take that for another program's doing. They are on the list again with the next
-    /// [`Log::remember_files`].
+    /// not take that for another program's doing. They stay off it, whatever else is stored
+    /// meanwhile, until [`Log::files_are_changed`].
     ///
     /// # Errors
     /// The operating system's; the files must not be changed then.
     pub(crate) fn forget_files(&mut self, changing: &[&str]) -> io::Result<()> {
-        self.store_files(changing)
+        self.changing = changing.iter().map(|name| (*name).to_owned()).collect();
+        self.store_or_remove_files()
+    }
+
+    /// Stores the other files when the list on disk would accuse another program.
+    pub(crate) fn replace_files(&mut self) {
+        let _ = self.store_or_remove_files();
+    }
+
+    fn store_or_remove_files(&mut self) -> io::Result<()> {
+        self.store_files()
             // Without space for a new list, as when a segment is removed because the disk is full.
             .or_else(|_| self.storage.remove(Dir::State, FILES_FILE))
     }
 
-    fn store_files(&mut self, without: &[&str]) -> io::Result<()> {
+    /// Puts the files that [`Log::forget_files`] has named on the list again: their changes are on
+    /// disk.
+    pub(crate) fn files_are_changed(&mut self) {
+        self.changing.clear();
+        self.remember_files();
+    }
+
+    fn store_files(&mut self) -> io::Result<()> {
         let known = self.watch.0.iter();
-        let files = known
-            .filter(|(name, _)| !without.contains(&name.as_str()))
-            .filter_map(|(name, known)| Some((name.clone(), known.clone()?)));
+        let files: Vec<_> = known
+            .filter(|(name, _)| !self.changing.contains(name))
+            .filter_map(|(name, known)| Some((name.clone(), known.clone()?)))
+            .collect();
+        let oldest = files.len().saturating_sub(MAX_FILES);
+        let files = files.into_iter().skip(oldest);
         let file = FilesFile {
             log_id: self.log_id().to_owned(),
             files: files.collect(),
@@ -305,4 +353,47 @@ pub(crate) fn store(
     content: &impl Serialize,
 ) -> io::Result<()> {
     storage.store(Dir::State, name, &to_file(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::FileState;
+    use crate::watch::Found;
+    use pulse_core::ordinal::Ordinal;
+
+    #[test]
+    fn a_full_list_can_be_read() {
+        let name = |number: usize| format!("audit.log-{:016}", u64::MAX / 4096 - number as u64);
+        let tail = "0".repeat(64);
+        let state = FileState {
+            identity: (u64::MAX, u64::MAX),
+            length: u64::MAX,
+        };
+        let known = Known {
+            state,
+            tail: tail.clone(),
+        };
+        let files = (0..MAX_FILES).map(|number| (name(number), known.clone()));
+        let list = FilesFile {
+            log_id: tail.clone(),
+            files: files.collect(),
+        };
+        let changed = ChangedFile {
+            file: name(0),
+            change: Change::Extended,
+            records: Some((Ordinal::MAX, Ordinal::MAX)),
+            length: u64::MAX,
+            is_recorded: false,
+            needs_original: false,
+            found: Some(Found::File {
+                length: u64::MAX,
+                tail,
+            }),
+        };
+        let bytes = [to_file(&list).len(), to_file(&changed).len() * MAX_FILES];
+        for bytes in bytes {
+            assert!((bytes as u64) < MAX_BYTES, "{bytes}");
+        }
+    }
 }

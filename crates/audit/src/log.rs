@@ -75,6 +75,12 @@ pub struct Log<S> {
     pub(crate) is_stop_stored: bool,
     /// The rename of the live file that has to be completed.
     pub(crate) rename: LiveRename,
+    /// The stored end may say that nothing follows it.
+    pub(crate) is_end_last: bool,
+    /// Bytes of a write that did not succeed may follow the position.
+    pub(crate) has_unfinished: bool,
+    /// The files that this process is changing, which are on no stored list.
+    pub(crate) changing: Vec<String>,
     /// The live file's device and inode; none if they could not be read.
     pub(crate) live_identity: Option<(u64, u64)>,
     /// Records that the last recovery could not write, or only in part.
@@ -96,6 +102,9 @@ impl<S: Storage> Log<S> {
             is_end_bound: false,
             is_stop_stored: true,
             rename: LiveRename::None,
+            is_end_last: false,
+            has_unfinished: false,
+            changing: Vec::new(),
             live_identity: None,
             unwritten: Vec::new(),
             written: 0,
@@ -422,10 +431,12 @@ impl<S: Storage> Log<S> {
         // write(2) and fdatasync(2) also succeed on a file that was removed or truncated meanwhile.
         self.check(&self.live()?, length)?;
         self.at.length = length;
+        self.has_unfinished = false;
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
+        self.has_unfinished = true;
         self.storage
             .append(&self.lines)
             .and_then(|()| self.storage.sync())

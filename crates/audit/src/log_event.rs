@@ -338,6 +338,7 @@ mod tests {
             records: Some((1, 2)),
             length: 3,
             is_recorded: false,
+            needs_original: false,
             found: None,
         };
         let written = events(key, &changed).into_iter().map(|event| {

@@ -30,8 +30,8 @@ pub enum PruneError {
     /// The segment is not an unbroken chain from the number in its name to the next file.
     #[error(
         "{segment} is not as it was written after record {seq}: `pulse-sensorctl audit verify` \
-         says how; no segment is removed until you have examined it, stopped the daemon, and \
-         moved it away"
+         says how; no segment is removed until you have examined it, moved it away, and accepted \
+         the loss with `pulse-sensorctl audit accept-loss`"
     )]
     Damaged {
         /// The segment's name.
@@ -42,8 +42,8 @@ pub enum PruneError {
     /// The seals in `audit.seals` do not lead to those of the segment.
     #[error(
         "{SEALS} does not lead to the seals of {segment}: `pulse-sensorctl audit verify` says \
-         what is wrong with it; stop the daemon, put back the file that belongs to this log, and \
-         start it again"
+         what is wrong with it; put back the file that belongs to this log, and accept the change \
+         with `pulse-sensorctl audit accept-loss`"
     )]
     OtherSeals {
         /// The segment's name.
@@ -262,7 +262,16 @@ impl<S: Storage> Log<S> {
             .map_err(PruneError::while_doing("look at audit.seals"))?;
         match changed {
             Some(changed) => Err(LogError::Disturbed(changed).into()),
-            None => self.prune_step(now, reason),
+            None => {
+                let outcome = self.prune_step(now, reason);
+                if let Err(PruneError::Damaged { .. } | PruneError::OtherSeals { .. }) = &outcome
+                    && self.pruning.synced.is_none()
+                {
+                    // What it has changed so far is on disk.
+                    self.files_are_changed();
+                }
+                outcome
+            }
         }
     }
 
@@ -311,7 +320,7 @@ impl<S: Storage> Log<S> {
                     segment, reason, ..
                 } = *copying;
                 self.remove(&segment)?;
-                self.remember_files();
+                self.files_are_changed();
                 Ok(PruneStep::Removed(RemovedSegment {
                     first: segment.first,
                     last: segment.end.seq,

@@ -20,7 +20,7 @@ use crate::log_event::{LogEvent, ResumeReason};
 use crate::record::Head;
 use crate::settings::Settings;
 use crate::stop::STOP_FILE;
-use crate::storage::{Dir, LIVE, SEALS, Storage};
+use crate::storage::{Dir, LIVE, SEALS, Storage, segment_start};
 use crate::tail::{Epoch, Tail};
 use crate::time::Timestamp;
 use crate::watch::{Change, ChangedFile};
@@ -52,6 +52,8 @@ pub enum RecoveryReason<'a> {
     Resumption(u64),
     /// The disk is full, and a segment will be removed. The log does not resume yet.
     Pruning,
+    /// The program starts, and other programs have changed files. The log does not resume.
+    Refusal,
     /// An operator accepted the loss of what other programs changed.
     Acceptance {
         /// The operator, as records name a peer.
@@ -95,20 +97,28 @@ impl<S: Storage> Log<S> {
         if matches!(found.source, Source::Live) {
             self.rename = LiveRename::None;
         }
+        // Before anything is written.
+        self.reopen_end()?;
         let (position, torn, continuation) = go_on(&mut self.storage, found, now, &self.unwritten)?;
         self.at = position;
+        self.has_unfinished = false;
         self.learn_live();
         if let Err(error) = self.account_for(now, occasion, &torn, &continuation) {
             self.unwritten.clone_from(&self.lines);
             return Err(error);
         }
         self.unwritten.clear();
-        if let Continuation::Segment(name) = &continuation {
+        // Not under a name that another program gave, as in `begin_segment`.
+        if let Continuation::Segment(name) = &continuation
+            && segment_start(name).is_some()
+        {
             self.watch.learn(&self.storage, name);
             self.remember_files();
         }
         match occasion {
-            RecoveryReason::Failure(_) | RecoveryReason::Pruning => Ok(()),
+            RecoveryReason::Failure(_) | RecoveryReason::Pruning | RecoveryReason::Refusal => {
+                Ok(())
+            }
             RecoveryReason::Start
             | RecoveryReason::Resumption(_)
             | RecoveryReason::Acceptance { .. } => self.continued(now),
@@ -197,19 +207,19 @@ impl<S: Storage> Log<S> {
         if self.stopped.is_empty() {
             return Ok(());
         }
+        // Only these: the others have been compared. Before the reason is removed: a start after a
+        // crash must not find what is accepted.
+        for one in self.stopped.iter().filter(|one| !one.is_live()) {
+            self.watch.relearn(&self.storage, &one.file);
+        }
+        self.replace_files();
         // Before the seal: with the file, a start continues after the record that it names, and
         // needs the key of that time. What is after that record is the recovery's own.
         self.storage
             .remove(Dir::State, STOP_FILE)
             .map_err(LogError::while_doing("remove why the audit log stopped"))?;
-        self.is_stop_stored = true;
-        // Only these: the others have been compared.
-        for one in std::mem::take(&mut self.stopped) {
-            if !one.is_live() {
-                self.watch.relearn(&self.storage, &one.file);
-            }
-        }
-        self.remember_files();
+        (self.is_stop_stored, self.is_end_bound) = (true, false);
+        self.stopped.clear();
         // At once: the seal before may be of long ago.
         self.seal(now).map(drop)
     }
@@ -231,7 +241,7 @@ impl<S: Storage> Log<S> {
         let reason = match occasion {
             RecoveryReason::Failure(_) => ResumeReason::Failure,
             RecoveryReason::Pruning => ResumeReason::Pruning,
-            RecoveryReason::Start => ResumeReason::Start,
+            RecoveryReason::Start | RecoveryReason::Refusal => ResumeReason::Start,
             RecoveryReason::Resumption(refused) | RecoveryReason::Acceptance { refused, .. } => {
                 ResumeReason::Recovery { refused }
             }
@@ -243,24 +253,28 @@ impl<S: Storage> Log<S> {
         };
         let resumed = self.resumed(reason, segment);
         let is_unended = matches!(continuation, Continuation::Unended);
+        let is_resuming = !matches!(
+            occasion,
+            RecoveryReason::Failure(_) | RecoveryReason::Pruning | RecoveryReason::Refusal
+        );
         if self.at.length == 0 && !is_unended {
             // A file begins with the record that names the log and the key.
             bodies.insert(0, resumed);
             // The last record says that the log continues: an acceptance, or this one.
             let is_accepted = matches!(occasion, RecoveryReason::Acceptance { .. });
-            if !self.stopped.is_empty() && !is_accepted {
+            if is_resuming && !self.stopped.is_empty() && !is_accepted {
                 bodies.push(self.resumed(ResumeReason::Recovery { refused: 0 }, None));
             }
-        } else if !matches!(
-            occasion,
-            RecoveryReason::Failure(_) | RecoveryReason::Pruning
-        ) {
+        } else if is_resuming {
             bodies.push(resumed);
         }
         if is_unended {
             self.write_after_torn(now, &bodies)?;
         } else if !bodies.is_empty() {
             self.write(now, &bodies)?;
+        }
+        for one in &mut self.stopped {
+            one.is_recorded = true;
         }
         // Last: until here a crash may require one of them again.
         for epoch in key_epochs(&self.storage)? {

@@ -244,6 +244,7 @@ fn changed_file(members: &Value) -> Option<ChangedFile> {
         records: ordinal(members, "first_seq").zip(ordinal(members, "last_seq")),
         length: u64::MAX,
         is_recorded: true,
+        needs_original: false,
         found: None,
     })
 }

@@ -76,6 +76,9 @@ pub struct ChangedFile {
     /// The change is on record.
     #[serde(default)]
     pub(crate) is_recorded: bool,
+    /// Only the file itself undoes the change, and no copy of it.
+    #[serde(default)]
+    pub(crate) needs_original: bool,
     /// The file that had its name when the change was reported; none if that is not known.
     #[serde(default)]
     pub(crate) found: Option<Found>,
@@ -129,16 +132,14 @@ impl ChangedFile {
         self.file == LIVE
     }
 
-    /// True when the file has its name and its length again. Of a file that was replaced, they
-    /// say nothing; the live file's content is compared when the log continues.
+    /// True when the file has its name and its length again, as far as the length tells. The live
+    /// file's content is compared when the log continues.
     pub(crate) fn is_undone(&self, storage: &impl Storage) -> bool {
         storage.state(&self.file).is_ok_and(|found| {
-            match self.change {
-                Change::Replaced => false,
+            match (self.is_live(), self.change) {
+                (false, Change::Replaced) => false,
                 // After its records it may have the bytes of a write that failed.
-                Change::Renamed | Change::Removed | Change::Cut if self.is_live() => {
-                    found.length >= self.length
-                }
+                (true, change) if change != Change::Extended => found.length >= self.length,
                 _ => found.length == self.length,
             }
         })
@@ -148,9 +149,9 @@ impl ChangedFile {
 /// A file as the writer left it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Known {
-    state: FileState,
+    pub(crate) state: FileState,
     /// The hash of its last bytes, with that of the last record, which covers all records before.
-    tail: String,
+    pub(crate) tail: String,
 }
 
 impl Known {
@@ -317,6 +318,7 @@ impl Watch {
                 change,
                 length,
                 is_recorded: false,
+                needs_original: false,
                 found: None,
             });
         Ok(changed.collect())

@@ -91,14 +91,12 @@ fn what_is_undone_is_on_record() {
         let elsewhere = place.path("elsewhere");
         match change {
             Change::Renamed => fs::rename(elsewhere, place.path(name)).unwrap(),
-            _ => {
-                fs::write(&elsewhere, content).unwrap();
-                fs::rename(elsewhere, place.path(name)).unwrap();
-            }
+            // As cp and scp do it: the check can see a part of it.
+            _ => fs::write(place.path(name), content).unwrap(),
         }
         until(place.writer(), |health| health.available);
         record(place.writer()).unwrap();
-        assert_eq!(place.records("log.disturbed").len(), 1, "{what}");
+        assert!(!place.records("log.disturbed").is_empty(), "{what}");
         assert_eq!(place.records("log.loss_accepted").len(), 0, "{what}");
         place.writer().stop();
         let report = place.verified();
@@ -235,6 +233,12 @@ fn a_signal_continues_in_a_created_file() {
         });
         record(place.writer()).unwrap();
         assert!(!place.read(LIVE).is_empty(), "{name}");
+        // A name that another program gave is that program's to change: the next day's rename.
+        if name == "audit.log.1" {
+            fs::rename(place.path(name), place.path("audit.log.2")).unwrap();
+            std::thread::sleep(Duration::from_millis(30));
+            record(place.writer()).unwrap();
+        }
         assert_eq!(place.writer().health().changes, 0, "{name}");
         place.writer().stop();
         let verdict = place.verified().verdict;

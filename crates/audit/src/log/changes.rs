@@ -100,6 +100,7 @@ impl<S: Storage> Log<S> {
         for mut one in changed {
             if !self.has_stopped_for(&one.file) {
                 one.found = Found::of(&self.storage, &one.file);
+                one.needs_original = one.change == Change::Replaced;
                 self.stopped.push(one);
             }
         }
@@ -112,13 +113,20 @@ impl<S: Storage> Log<S> {
                 .iter_mut()
                 .for_each(|one| one.is_recorded = true);
         }
-        self.is_stop_stored &= self.stopped.len() == known;
+        let is_new = self.stopped.len() > known;
+        if is_new && !self.has_unfinished {
+            // Nothing more is written. So a start finds a changed live file also without the reason
+            // that is stored next.
+            self.store_end(true);
+        }
+        self.is_stop_stored &= !is_new;
         self.store_stop();
         self.stopped.get(known..).unwrap_or_default()
     }
 
     /// Stores why the log stopped, unless it is stored. Without the file a restart finds what the
-    /// live file shows, and no changed segments, so a failure is followed by another attempt.
+    /// files show, compared with the stored end and list, and not what was reported and has changed
+    /// since, so a failure is followed by another attempt.
     pub(crate) fn store_stop(&mut self) {
         if self.is_stop_stored {
             return;
@@ -146,8 +154,16 @@ impl<S: Storage> Log<S> {
     ) -> Result<(), LogError> {
         // First: a crash can leave the files in any state between this one and the next.
         self.store_stop_as(true)?;
+        let own = self.live_identity;
         let outcome = self.recover(now, RecoveryReason::Acceptance { by, refused });
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
+            self.live_identity = own;
+            if !matches!(error, LogError::Disturbed(_)) {
+                // What this process has put in the live file's place is no other program's doing.
+                for one in self.stopped.iter_mut().filter(|one| one.is_live()) {
+                    one.found = Found::of(&self.storage, LIVE);
+                }
+            }
             self.is_stop_stored = false;
             self.store_stop();
         }
@@ -224,20 +240,35 @@ impl<S: Storage> Log<S> {
 
     /// The first changed file that is not as it was, with its name and length. The live file
     /// need not have its name when its rename is allowed.
-    pub(crate) fn not_undone(&self) -> Option<&ChangedFile> {
-        self.stopped.iter().find(|one| !self.is_undone(one))
+    pub(crate) fn not_undone(&mut self) -> Option<ChangedFile> {
+        let stopped = std::mem::take(&mut self.stopped);
+        let changed = stopped.iter().find(|one| !self.is_undone(one)).cloned();
+        self.stopped = stopped;
+        changed
     }
 
-    fn is_undone(&self, one: &ChangedFile) -> bool {
-        match (one.is_live(), one.change) {
-            (true, Change::Renamed) if self.rename == LiveRename::Signalled => true,
-            // Only the file itself: a copy can have another owner, or another name besides.
-            (true, Change::Replaced) => {
-                let found = self.storage.state(LIVE).ok();
-                found.is_some_and(|found| Some(found.identity) == self.live_identity)
-            }
-            _ => one.is_undone(&self.storage),
+    fn is_undone(&mut self, one: &ChangedFile) -> bool {
+        if !one.is_live() {
+            // Without it in memory, as after its list was lost, its length decides.
+            return if self.watch.has(&one.file) {
+                let changed = self
+                    .watch
+                    .change_of(&self.storage, self.at.first, &one.file);
+                matches!(changed, Ok(None))
+            } else {
+                one.is_undone(&self.storage)
+            };
         }
+        if one.change == Change::Renamed && self.rename == LiveRename::Signalled {
+            return true;
+        }
+        // A copy can have another owner, or another name besides. By the inode alone: the device
+        // number can change with a mount.
+        let is_it = || {
+            let found = self.storage.state(LIVE).ok().map(|found| found.identity.1);
+            found.is_some() && found == self.live_identity.map(|own| own.1)
+        };
+        (!one.needs_original || is_it()) && one.is_undone(&self.storage)
     }
 
     /// Checks that the live file has this length, under its name or, after a rename that a
@@ -276,6 +307,7 @@ impl<S: Storage> Log<S> {
                 .then_some((self.at.first, self.at.head.seq)),
             length: self.at.length,
             is_recorded: false,
+            needs_original: false,
             found: None,
         }
     }

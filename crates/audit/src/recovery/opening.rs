@@ -4,7 +4,7 @@
 use super::RecoveryReason;
 use super::end::{LogEnd, find};
 use super::keys::read_key;
-use super::{begin, go_on};
+use super::{Source, begin, go_on};
 use crate::error::LogError;
 use crate::inventory::EndFile;
 use crate::log::{Log, Position};
@@ -29,7 +29,8 @@ struct Compared {
 }
 
 impl Compared {
-    fn of(storage: &impl Storage) -> Result<Self, LogError> {
+    /// `stop` has the files for which the log stopped, with a lower bound of its end.
+    fn of(storage: &impl Storage, stop: Option<&StopFile>) -> Result<Self, LogError> {
         let mut end = None;
         if let Some(file) = EndFile::load(storage)? {
             // Without that key it is the end of another log, whose keys were moved away, or one
@@ -59,15 +60,27 @@ impl Compared {
             watch = Watch::load(storage, &epoch.log_id)?;
             others = changes(&mut watch, storage, first)?;
         }
-        // The log ends where it stopped for them, and nothing tells how that ended.
-        for unfinished in &found.tail.disturbed {
+        // The log ends where it stopped for them, and nothing tells how that ended. Not for the live
+        // file: the log has continued in it.
+        let id = found.tail.epoch.as_ref().map(|epoch| &epoch.log_id);
+        let stop = stop.filter(|stop| Some(&stop.end.log_id) == id);
+        let stopped = stop.map_or(&[][..], |stop| &stop.files);
+        let unfinished = found.tail.disturbed.iter().chain(stopped);
+        for unfinished in unfinished.filter(|one| !one.is_live()) {
             match others.iter_mut().find(|one| one.file == unfinished.file) {
-                Some(other) => other.is_recorded = other.change == unfinished.change,
+                Some(other) => {
+                    other.is_recorded |=
+                        unfinished.is_recorded && other.change == unfinished.change;
+                }
                 // Nobody knows what the file was, so only an operator can end it.
                 None if !watch.has(&unfinished.file) => others.push(unfinished.clone()),
                 // It is as it was left.
                 None => (),
             }
+        }
+        // A new file begins with `log.resumed`, and must not end the evidence.
+        if matches!(found.source, Source::Segment { .. }) {
+            others.iter_mut().for_each(|one| one.is_recorded = false);
         }
         Ok(Self {
             end,
@@ -106,7 +119,7 @@ impl<S: Storage> Log<S> {
                 Self::stopped(storage, settings, now, stop)?.undone(now)
             }
             stop => {
-                let found = Compared::of(&storage)?;
+                let found = Compared::of(&storage, stop.as_ref())?;
                 Self::compared(storage, settings, now, stop.as_ref(), found)
             }
         }
@@ -128,14 +141,16 @@ impl<S: Storage> Log<S> {
             Some(stop) if !stop.is_lower_bound || stop.is_live_lost(&storage)? => stop,
             // No start has found it yet, or the live file was put back.
             stop => {
-                let found = Compared::of(&storage)?;
-                let (known, unseen) = (stop.as_ref().map(|stop| stop.files.clone()), found.files());
-                if known.is_none() && unseen.is_empty() {
+                let found = Compared::of(&storage, stop.as_ref())?;
+                let unseen = found.files();
+                // The next start puts on record what was put back.
+                if unseen.is_empty() {
                     return Err(LogError::NothingLost);
                 }
                 return match Self::compared(storage, settings, now, stop.as_ref(), found) {
                     Err(LogError::Disturbed(_)) => Err(LogError::Unseen(unseen)),
-                    opened => opened.map(|log| (log, known.unwrap_or_default())),
+                    Err(error) => Err(error),
+                    Ok(_) => Err(LogError::NothingLost),
                 };
             }
         };
@@ -193,12 +208,16 @@ impl<S: Storage> Log<S> {
         let watch = Watch::load(&storage, &end.log_id)?;
         let mut log = Self::new(storage, settings, at);
         (log.stopped, log.watch, log.is_end_bound) = (files, watch, is_lower_bound);
+        // An attempt to continue it may have failed.
+        (log.live_identity, log.has_unfinished) = (end.identity, true);
+        // The last writer can have ended in order.
+        log.is_end_last = true;
         Ok(log)
     }
 
     /// Continues a log that stopped, if its files are as they were.
     fn undone(mut self, now: Timestamp) -> Result<Self, LogError> {
-        if let Some(changed) = self.not_undone().cloned() {
+        if let Some(changed) = self.not_undone() {
             return Err(LogError::Disturbed(changed));
         }
         // Changes since the last writer has ended.
@@ -249,16 +268,24 @@ impl<S: Storage> Log<S> {
                 live
             }
         };
-        let mut log = Self::open_unstopped(storage, settings, now, live)?;
-        if let Some(stop) = stop {
-            let put_back = stop.files.iter().filter(|one| one.is_live());
-            let bodies: Vec<_> = put_back
+        let is_refused = !others.is_empty();
+        let mut log = Self::open_unstopped(storage, settings, now, live, is_refused)?;
+        // Not the one of another log, whose state directory this was.
+        let stop_of_this = stop.filter(|stop| stop.end.log_id == log.log_id());
+        if let Some(stop) = stop_of_this {
+            let is_put_back = |one: &&ChangedFile| {
+                !one.is_recorded && !others.iter().any(|other| other.file == one.file)
+            };
+            let put_back = stop.files.iter().filter(is_put_back);
+            let mut bodies: Vec<_> = put_back
                 .map(|one| LogEvent::Disturbed(one).body())
                 .collect();
             // Last what says that the log continues: from the records alone, a start would find a
             // reason to stop.
-            let resumed = log.resumed(ResumeReason::Start, None);
-            log.append(now, &[bodies, vec![resumed]].concat())?;
+            if !is_refused {
+                bodies.push(log.resumed(ResumeReason::Start, None));
+            }
+            log.append(now, &bodies)?;
         }
         if let Some(first) = others.first().cloned() {
             log.watch = watch;
@@ -288,6 +315,7 @@ impl<S: Storage> Log<S> {
         settings: Settings,
         now: Timestamp,
         found: LogEnd,
+        is_refused: bool,
     ) -> Result<Self, LogError> {
         if found.tail.first.is_none() {
             return begin(storage, settings, now, &found);
@@ -295,7 +323,14 @@ impl<S: Storage> Log<S> {
         let (position, torn, continuation) = go_on(&mut storage, found, now, &[])?;
         let mut log = Self::new(storage, settings, position);
         log.learn_live();
-        log.account_for(now, RecoveryReason::Start, &torn, &continuation)?;
+        // Without `log.resumed`: from the records alone, the start after a crash finds that the log
+        // has stopped.
+        let reason = if is_refused {
+            RecoveryReason::Refusal
+        } else {
+            RecoveryReason::Start
+        };
+        log.account_for(now, reason, &torn, &continuation)?;
         Ok(log)
     }
 }
