@@ -9,6 +9,7 @@ use pulse_core::config;
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use tempfile::TempDir;
 
 fn check(text: &str, arguments: &[&str]) -> Run {
@@ -102,7 +103,7 @@ fn untrusted_node_files_are_refused() {
         ("pve2.toml", "nam = 'pve2'"),
     ]);
     let nodes = directory.path().join("nodes.d");
-    let set = |path: &std::path::Path, mode| {
+    let set = |path: &Path, mode| {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     };
     for (path, mode) in [
@@ -176,6 +177,40 @@ fn initial_nodes_and_peers_are_listed() {
 }
 
 #[test]
+fn initial_configuration_replaces_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    let write = |path: &Path, nodes: &[&str]| -> Run {
+        let mut command = control();
+        command.args(["config", "init", "--write"]).args(nodes);
+        let output = command.env("PULSE_SENSOR_PROXY_CONFIG", path).output();
+        output.unwrap().into()
+    };
+    let twice = write(&file, &["--node", "pve1", "--node", "pve1"]);
+    assert_eq!(twice.code, Some(64), "{twice:?}");
+    assert!(twice.errors.contains("pve1"), "{twice:?}");
+    assert!(!file.exists());
+
+    let run = write(&file, &["--node", "pve1"]);
+    assert_eq!((run.code, run.errors.as_str()), (Some(0), ""));
+    assert_eq!(run.output, format!("wrote {}\n", file.display()));
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    let text = fs::read_to_string(&file).unwrap();
+    let printed = common::run(&["config", "init", "--node", "pve1"]);
+    assert_eq!(text, printed.output);
+
+    let again = write(&file, &["--node", "pve2"]);
+    assert_eq!(again.code, Some(73), "{again:?}");
+    let refused = format!("{} exists and stays as it is", file.display());
+    assert!(again.errors.contains(&refused), "{again:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    let nowhere = write(&directory.path().join("none/config.toml"), &[]);
+    assert_eq!(nowhere.code, Some(73));
+    assert!(nowhere.errors.contains("mkdir -p"), "{nowhere:?}");
+}
+
+#[test]
 fn a_valid_file_shows_its_rights() {
     let run = check(
         "allowed_nodes = ['pve1']\nallowed_peers = [{uid = 1000}]\n",
@@ -215,7 +250,7 @@ fn an_untrusted_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
     common::write_config(&file, "[rate_limit]\nper_peer_burst = 0\n");
-    let set = |path: &std::path::Path, mode| {
+    let set = |path: &Path, mode| {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     };
     set(&file, 0o664);

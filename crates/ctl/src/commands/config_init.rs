@@ -1,24 +1,37 @@
 //! `config init`: a configuration to start with.
 
-use crate::error::{CommandResult, Outcome};
+use crate::config::file_or_default;
+use crate::error::{CommandError, CommandResult, ErrorCode, Outcome};
 use crate::ui::screen::Screen;
 use clap::Args;
+use pulse_core::config::{Config, ConfigError};
 use pulse_core::nodes::name::NodeName;
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write as _};
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Print a configuration to start with
+/// Print or write a configuration to start with
 ///
 /// It has the newest version of the format, the nodes and callers that are given, and explains in
-/// comments how to add others. It is printed and not written, because only the administrator writes
-/// the configuration.
+/// comments how to add others. With --write it becomes the daemon's configuration, unless there is
+/// one: an existing file is never changed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pulse-sensorctl config init
-  pulse-sensorctl config init --node pve1=192.0.2.11 --node pve2 --peer 0")]
+  pulse-sensorctl config init --node pve1=192.0.2.11 --node pve2 --peer 0
+  pulse-sensorctl config init --write --node pve1=192.0.2.11")]
 pub(crate) struct Options {
+    /// Write the daemon's configuration: the file that PULSE_SENSOR_PROXY_CONFIG names, or
+    /// /etc/pulse-sensor-proxy/config.toml
+    #[arg(long)]
+    write: bool,
+
     /// A node that may be read; without an address, /etc/hosts is searched for the name
     #[arg(long = "node", value_name = "NAME[=ADDRESS]")]
     nodes: Vec<Node>,
@@ -81,10 +94,59 @@ config_version = 2
 #
 #   allowed_peers = [0]"#;
 
+/// The reason that there is no configuration to start with.
+#[derive(Debug, thiserror::Error)]
+enum InitError {
+    #[error("this would be no configuration")]
+    Mistake(#[from] ConfigError),
+    #[error("{} exists and stays as it is", .0.display())]
+    Exists(PathBuf),
+    #[error("{}", path.display())]
+    Uncreatable { path: PathBuf, source: io::Error },
+}
+
+impl CommandError for InitError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Mistake(_) => ErrorCode::Usage,
+            Self::Exists(_) | Self::Uncreatable { .. } => ErrorCode::CannotCreate,
+        }
+    }
+
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Mistake(_) => None,
+            Self::Exists(_) => Some("edit it, or move it away first".into()),
+            Self::Uncreatable { source, path } => match source.kind() {
+                ErrorKind::PermissionDenied => Some("run as root".into()),
+                ErrorKind::NotFound => path.parent().map(|directory| {
+                    format!("create its directory: mkdir -p {}", directory.display()).into()
+                }),
+                _ => pulse_files::disk_remedy(source).map(Into::into),
+            },
+        }
+    }
+}
+
+/// Creates the file, which everybody can read whatever the umask is: it has no secret, and the
+/// daemon is not root.
+fn create(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.set_permissions(Permissions::from_mode(0o644)))
+        .and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Or the rest of it would be there for the next attempt to refuse.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
 /// Carries the command out.
 ///
 /// # Errors
-/// When the text cannot be written.
+/// [`InitError`], or when the text cannot be printed.
 pub(super) fn run(options: Options) -> CommandResult {
     let mut text = TEXT.to_owned();
     // Neither a name nor an address has a character that TOML would have to escape.
@@ -105,6 +167,20 @@ pub(super) fn run(options: Options) -> CommandResult {
     }
     if !options.peers.is_empty() {
         let _ = write!(text, "\n\nallowed_peers = {:?}", options.peers);
+    }
+    // A node that is named twice, for example.
+    Config::parse(&text).map_err(InitError::Mistake)?;
+    if options.write {
+        let path = file_or_default(None);
+        text.push('\n');
+        create(&path, &text).map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => InitError::Exists(path.clone()),
+            _ => InitError::Uncreatable {
+                path: path.clone(),
+                source,
+            },
+        })?;
+        text = format!("wrote {}", path.display());
     }
     Screen::plain().print_text(&text)?;
     Ok(Outcome::Fine)
