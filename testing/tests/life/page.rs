@@ -16,17 +16,18 @@ fn steps() -> &'static str {
     steps.split_once("## 7. ").unwrap().0
 }
 
-/// The indented blocks of a text.
+/// The indented blocks of a text, as they are copied from the packaged file: with the indentation.
 fn blocks(text: &str) -> Vec<String> {
     let mut blocks: Vec<Vec<&str>> = Vec::new();
     let mut is_inside = false;
     for line in text.lines() {
-        match line.strip_prefix("    ") {
-            Some(line) if is_inside => blocks.last_mut().unwrap().push(line),
-            Some(line) => blocks.push(vec![line]),
-            None => {}
-        }
+        let was_inside = is_inside;
         is_inside = line.starts_with("    ");
+        match blocks.last_mut() {
+            Some(block) if is_inside && was_inside => block.push(line),
+            _ if is_inside => blocks.push(vec![line]),
+            _ => {}
+        }
     }
     blocks.iter().map(|lines| lines.join("\n")).collect()
 }
@@ -98,6 +99,9 @@ fn page_leads_to_temperatures() {
         }
     }
     assert_eq!(fingerprints.len(), 3);
+    let pins = fs::read_to_string("/var/lib/pulse-sensor-proxy/ssh/known_hosts").unwrap();
+    let pinned: Vec<_> = pins.lines().map(|line| &line[..16]).collect();
+    assert_eq!(pinned, ["pve1 ssh-ed25519", "pve2 ssh-ed25519"], "{pins}");
     fingerprints.dedup();
     assert_eq!(fingerprints.len(), 1, "{fingerprints:?}");
     purge();

@@ -1,7 +1,7 @@
 //! The packages and the files in them.
 //!
-//! Nothing is a conffile, so no upgrade asks a question. What other programs read below `/etc` is a
-//! link to a file below `/usr/share`: administrators add to drop-ins and to `local/`, not to these.
+//! Nothing is a conffile, so no upgrade asks a question. The AppArmor profiles below `/etc` are links
+//! to files below `/usr/share`: administrators add to drop-ins and to `local/`, not to these.
 
 /// A Debian package. Its control file and its maintainer scripts are in `packaging/debian`.
 pub(super) struct Package {
@@ -61,9 +61,12 @@ pub(super) const PACKAGES: [Package; 2] = [
             ),
             ("packaging/config.toml", "usr/share/doc/pulse-sensor-proxy"),
             ("SECURITY.md", "usr/share/doc/pulse-sensor-proxy"),
+            ("SPECIFICATION.md", "usr/share/doc/pulse-sensor-proxy"),
+            ("docs/architecture.md", "usr/share/doc/pulse-sensor-proxy"),
             ("docs/audit-format.md", "usr/share/doc/pulse-sensor-proxy"),
             ("docs/audit.md", "usr/share/doc/pulse-sensor-proxy"),
             ("docs/compatibility.md", "usr/share/doc/pulse-sensor-proxy"),
+            ("docs/dependencies.txt", "usr/share/doc/pulse-sensor-proxy"),
             ("docs/hardening.md", "usr/share/doc/pulse-sensor-proxy"),
             ("docs/install.md", "usr/share/doc/pulse-sensor-proxy"),
             ("docs/nodes.md", "usr/share/doc/pulse-sensor-proxy"),
@@ -77,6 +80,86 @@ pub(super) const PACKAGES: [Package; 2] = [
             (
                 "docs/troubleshooting.md",
                 "usr/share/doc/pulse-sensor-proxy",
+            ),
+            (
+                "docs/schema/audit-accept-loss.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/audit-archive.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/audit-explain.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/audit-head.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/audit-init.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/audit-rotate.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/audit-show.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/audit-verify.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/config-check.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/error.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/forward-accept-loss.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/forward-replay.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/forward-status.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/forward-test.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/keys-show.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/rpc.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/status-self.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/status.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "docs/schema/temps.json",
+                "usr/share/doc/pulse-sensor-proxy/schema",
+            ),
+            (
+                "packaging/container/Containerfile",
+                "usr/share/doc/pulse-sensor-proxy/examples",
             ),
             (
                 "monitoring/pulse-sensor-proxy.rules.yml",
@@ -121,17 +204,12 @@ pub(super) const PACKAGES: [Package; 2] = [
         ],
         pages: &["pulse-sensor-node.8"],
         has_changelog: false,
-        links: &[
-            (
-                "etc/apparmor.d/pulse-sensor-node",
-                "/usr/share/pulse-sensor-node/pulse-sensor-node.apparmor",
-            ),
-            (
-                "etc/ssh/sshd_config.d/pulse-sensor-node.conf",
-                "/usr/share/pulse-sensor-node/pulse-sensor-node.conf",
-            ),
-        ],
-        directories: &["etc/ssh/authorized_keys.d"],
+        links: &[(
+            "etc/apparmor.d/pulse-sensor-node",
+            "/usr/share/pulse-sensor-node/pulse-sensor-node.apparmor",
+        )],
+        // postinst puts the drop-in there: sshd does not start if a link in it leads nowhere.
+        directories: &["etc/ssh/authorized_keys.d", "etc/ssh/sshd_config.d"],
         max_bytes: 400_000,
     },
 ];
@@ -155,6 +233,27 @@ mod tests {
                     format!("/{directory}/{name}") == *target
                 });
                 assert!(is_packaged, "{link} -> {target}");
+            }
+        }
+    }
+
+    /// All files of a directory are packaged, or its new ones would be missing.
+    #[test]
+    fn every_schema_is_packaged() {
+        for entry in fs::read_dir(root().join("docs/schema")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let file = format!("docs/schema/{name}");
+            let mut files = PACKAGES[0].files.iter();
+            assert!(files.any(|(packaged, _)| *packaged == file), "{file}");
+        }
+    }
+
+    /// A link that leads nowhere, as in half of a restored backup, keeps sshd from starting.
+    #[test]
+    fn sshd_reads_no_link() {
+        for package in PACKAGES {
+            for (link, _) in package.links {
+                assert!(!link.starts_with("etc/ssh/"), "{link}");
             }
         }
     }
@@ -197,6 +296,6 @@ mod tests {
                 assert!(sh.arg("-n").arg(&path).status().unwrap().success());
             }
         }
-        assert_eq!(count, 6);
+        assert_eq!(count, 8);
     }
 }
