@@ -176,6 +176,46 @@ fn initial_nodes_and_peers_are_listed() {
     }
 }
 
+/// Root can read everything, so only the modes show it.
+#[test]
+fn unreadable_files_are_noted() {
+    let directory = with_nodes(&[("pve1.toml", "name = \"pve1\"\n")]);
+    let [file, node] = ["config.toml", "nodes.d/pve1.toml"].map(|name| directory.path().join(name));
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let check = || -> Run {
+        let mut command = control();
+        command.args(["config", "check"]).arg(&file);
+        let output = command.env("PULSE_SENSOR_PROXY_USER", "nobody").output();
+        output.unwrap().into()
+    };
+    let note = |verb: &str, path: &Path, change: &str| {
+        let path = path.display();
+        format!(
+            "note: the daemon's user nobody cannot {verb} {path}: run \"chmod {change} {path}\"\n"
+        )
+    };
+    set(directory.path(), 0o755);
+    let run = check();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(!run.output.contains("the daemon's user"), "{run:?}");
+    for (path, mode, verb, change) in [
+        (&*file, 0o600, "read", "0644"),
+        (&*node, 0o640, "read", "0644"),
+        (&*directory.path().join("nodes.d"), 0o711, "list", "o+rx"),
+        (directory.path(), 0o700, "enter", "o+x"),
+    ] {
+        set(path, mode);
+        let run = check();
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert_eq!(
+            run.output.matches(&note(verb, path, change)).count(),
+            1,
+            "{run:?}"
+        );
+        set(path, if path.is_dir() { 0o755 } else { 0o644 });
+    }
+}
+
 #[test]
 fn initial_configuration_replaces_none() {
     let directory = tempfile::tempdir().unwrap();

@@ -9,8 +9,10 @@
 mod last_read;
 pub mod node_files;
 pub mod paths;
+mod reader;
 
 pub use last_read::{Check, LastRead, Version};
+pub use reader::Reader;
 
 use nix::unistd::User;
 use pulse_core::trust::{Demand, FileKind, Owners, PathEntry, Untrusted};

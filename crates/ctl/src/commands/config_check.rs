@@ -10,10 +10,11 @@ use crate::ui::width::{pad, width};
 use crate::ui::wrap::wrapped;
 use clap::{Args, ValueHint};
 use pulse_core::callers::capability::Capabilities;
-use pulse_core::config::{Config, ConfigError, Keys, NodeSettings, unread_remark};
+use pulse_core::config::{Config, ConfigError, Keys, NODES_DIRECTORY, NodeSettings, unread_remark};
 use pulse_core::metrics::host_header::HostName;
 use pulse_core::nodes::name::NodeName;
 use pulse_core::trust::Untrusted;
+use pulse_trust::Reader;
 use pulse_trust::node_files::{NodesError, OnUntrusted, add_nodes};
 use pulse_trust::paths::{self, Flaw};
 use serde_json::{Value, json};
@@ -88,6 +89,8 @@ struct Found {
     config: Config,
     /// A sentence on files of `nodes.d` that are not read.
     unread: Option<String>,
+    /// A sentence for each file that the daemon's user cannot read.
+    unreadable: Vec<String>,
 }
 
 /// The first mistake, and its file.
@@ -112,7 +115,7 @@ fn check(file: &Path, opened: ConfigText) -> Result<Checked, Unusable> {
         source,
     })?;
     let flaws = OnUntrusted::Collect(&mut untrusted);
-    let outcome = match Keys::parse(&opened.text) {
+    let mut outcome = match Keys::parse(&opened.text) {
         Err(error) => Err(Mistake {
             file: file.to_owned(),
             text: opened.text,
@@ -121,6 +124,7 @@ fn check(file: &Path, opened: ConfigText) -> Result<Checked, Unusable> {
         Ok(keys) => match add_nodes(&path, keys, &owners, flaws) {
             Ok(all) => Ok(Found {
                 unread: unread_remark(&all.unread),
+                unreadable: Vec::new(),
                 config: all.keys.into(),
             }),
             Err(NodesError::Mistake { path, text, source }) => Err(Mistake {
@@ -141,14 +145,44 @@ fn check(file: &Path, opened: ConfigText) -> Result<Checked, Unusable> {
         .map(|flaw| format!("the configuration is refused: {flaw}"))
         .collect();
     // The paths of a configuration with a mistake are not known.
-    if let Ok(Found { config, .. }) = &outcome {
+    if let Ok(found) = &mut outcome {
+        let config = &found.config;
         for place in [paths::directories(config), paths::files(config)].concat() {
             if let Some(Flaw::Refused(flaw)) = place.flaw(&owners) {
                 untrusted.push(format!("{} is refused: {flaw}", place.name));
             }
         }
+        let known_hosts = config.ssh_dir.join("known_hosts");
+        found.unreadable = unreadable(&path, &known_hosts);
     }
     Ok(Checked { outcome, untrusted })
+}
+
+/// A sentence for each file that the daemon's user cannot read, though we can: root reads them all.
+fn unreadable(configuration: &Path, known_hosts: &Path) -> Vec<String> {
+    let Some(reader) = Reader::service() else {
+        return Vec::new();
+    };
+    let nodes = configuration.with_file_name(NODES_DIRECTORY);
+    let files = std::fs::read_dir(&nodes).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = files
+        .map(|entry| entry.path())
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    files.sort();
+    let paths = [configuration, &nodes].map(Path::to_owned);
+    let mut sentences: Vec<String> = paths
+        .into_iter()
+        .chain(files)
+        .chain([known_hosts.to_owned()])
+        .filter_map(|path| reader.obstacle(&path))
+        .collect();
+    // A directory above several of them.
+    sentences.dedup();
+    sentences
 }
 
 fn pointed_at(mistake: &Mistake, columns: Option<usize>) -> Vec<Line> {
@@ -312,6 +346,7 @@ fn places(config: &Config) -> Vec<(String, String)> {
 fn remarks(found: &Found) -> Vec<Line> {
     let config = &found.config;
     let mut remarks: Vec<&str> = found.unread.as_deref().into_iter().collect();
+    remarks.extend(found.unreadable.iter().map(String::as_str));
     if config.nodes.is_empty() {
         remarks.push("no node can be read: name some in allowed_nodes, or add files to nodes.d");
     }
@@ -394,6 +429,7 @@ mod tests {
             Ok(config) => Ok(Found {
                 config,
                 unread: None,
+                unreadable: Vec::new(),
             }),
             Err(error) => Err(Mistake {
                 file: file.to_owned(),
