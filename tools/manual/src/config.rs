@@ -2,7 +2,7 @@
 
 use crate::programs::see_also;
 use crate::roff::Page;
-use pulse_core::config::{Change, DEFAULT_PATH, FILE, Key};
+use pulse_core::config::{Change, DEFAULT_PATH, FILE, Key, NODES_DIRECTORY};
 
 /// The page.
 pub(crate) fn page() -> Page {
@@ -22,6 +22,13 @@ pub(crate) fn page() -> Page {
     );
     page.heading("Keys at the top");
     section(&mut page, &FILE);
+    page.heading("Files of nodes");
+    page.paragraph(&format!(
+        "Each file NAME.toml in `{NODES_DIRECTORY}`, in the directory of the configuration file, lists \
+         one node, with the keys of a table in allowed_nodes: name, which is the file's name, and \
+         address, port and user. A node is in one file or in allowed_nodes. The files are as strict \
+         as the configuration file and are read at the same times; a mistake in one refuses all."
+    ));
     see_also(&mut page, &["pulse-sensor-proxy(8)", "pulse-sensorctl(1)"]);
     page
 }
