@@ -360,7 +360,7 @@ fn a_torn_continuation_is_no_stop() {
     torn.files.insert(log_file(LIVE), file);
     drop(torn);
     // Fails at the seal: the key that its records require is still there.
-    let written = (0..).find(|operation| {
+    let written = (0..1000).find(|operation| {
         fail_at(&disk, *operation, 1000, Fault::PowerBefore);
         let _ = open(&disk);
         let mut inner = disk.disk.lock().unwrap();

@@ -80,7 +80,9 @@ impl Compared {
         }
         // A new file begins with `log.resumed`, and must not end the evidence.
         if matches!(found.source, Source::Segment { .. }) {
-            others.iter_mut().for_each(|one| one.is_recorded = false);
+            for one in &mut others {
+                one.is_recorded = false;
+            }
         }
         Ok(Self {
             end,
