@@ -4,7 +4,7 @@ use crate::node::NodeContext;
 use crate::node::known_hosts::KnownHostsFile;
 use crate::node::login_key::LoginKey;
 use crate::node::resolve::{AnyUnicast, Resolver};
-use crate::observe::config_watch::ConfigWatch;
+use crate::observe::config_watch::{ConfigCheck, ConfigWatch};
 use crate::observe::recorder::{self, Incident, Recorder};
 use crate::observe::socket_watch::SocketWatch;
 use crate::observe::{retention, scrape, service_status};
@@ -275,7 +275,7 @@ impl Service {
     fn check_files(&mut self) {
         self.daemon.check_files();
         let mut is_other = self.sockets.check();
-        if let Some(problem) = self.configuration.check() {
+        if let ConfigCheck::Changed { problem } = self.configuration.check() {
             self.daemon.set_config_problem(problem);
             is_other = true;
         }

@@ -338,18 +338,20 @@ fn files(page: &mut String) {
         let _ = write!(page, "\n| `{}` | {} |", file.as_str(), consequence(file));
     }
     page.push('\n');
-    for (file, path) in [
+    for (file, binder, path) in [
         (
             WatchedFile::Socket,
+            Binder::Systemd,
             "/run/pulse-sensor-proxy/pulse-sensor-proxy.sock",
         ),
         (
             WatchedFile::ControlSocket,
+            Binder::Daemon,
             "/run/pulse-sensor-proxy-admin/control.sock",
         ),
     ] {
         for state in [NameState::Removed, NameState::Replaced] {
-            let sentence = socket_sentence(file, state, Binder::Systemd, Path::new(path));
+            let sentence = socket_sentence(file, state, binder, Path::new(path));
             quote(page, &sentence.unwrap());
         }
     }
@@ -367,13 +369,17 @@ fn files(page: &mut String) {
 fn consequence(file: WatchedFile) -> &'static str {
     match file {
         WatchedFile::Socket => "no caller can connect; open connections go on",
-        WatchedFile::ControlSocket => "no administrator can connect",
+        WatchedFile::ControlSocket => {
+            "no administrator can connect. Of a control socket that systemd made the daemon does not \
+             see the file: `pulse-sensorctl`, run as root, says that it does not exist"
+        }
         WatchedFile::Configuration => {
             "the running configuration is another one: the files were changed and not loaded, the \
              last reload was refused, or a key takes effect at a restart only"
         }
         WatchedFile::KnownHosts => {
-            "no new connection is opened to any node; open ones go on with the pins of before"
+            "no new connection is opened to any node; open ones go on with the pins of before, and end \
+             after 5 s where the file is missing"
         }
         WatchedFile::SshKey => "the key of before is used",
         WatchedFile::Hosts => {

@@ -48,6 +48,18 @@ fn version(found: &Metadata) -> FileVersion {
     (found.dev(), found.ino(), found.size(), times)
 }
 
+/// The outcome of a check.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ConfigCheck {
+    /// The files are those of the last check.
+    Unchanged,
+    /// They have changed.
+    Changed {
+        /// The reason that the configuration in force is not theirs; `None` if it is.
+        problem: Option<String>,
+    },
+}
+
 /// The configuration that was loaded last, and whether the files are still those.
 pub(crate) struct ConfigWatch {
     path: PathBuf,
@@ -79,16 +91,15 @@ impl ConfigWatch {
         self.kept = kept;
     }
 
-    /// If the files have changed since the last look, the reason that the configuration in force is
-    /// not theirs, or `None` where it is.
-    pub(crate) fn check(&mut self) -> Option<Option<String>> {
+    /// Compares the files with those of the last check.
+    pub(crate) fn check(&mut self) -> ConfigCheck {
         let now = Versions::now(&self.path);
         if now == self.seen {
-            return None;
+            return ConfigCheck::Unchanged;
         }
         self.seen = now;
         let path = self.path.display();
-        Some(match settings::load(&self.path) {
+        let problem = match settings::load(&self.path) {
             Ok(found) if found.config == self.loaded => self.kept.clone(),
             Ok(_) => Some(format!(
                 "{path} or a file of {NODES_DIRECTORY} was changed and is not loaded, the previous \
@@ -99,7 +110,8 @@ impl ConfigWatch {
                  {}; then reload the daemon (systemctl reload pulse-sensor-proxy)",
                 error.message()
             )),
-        })
+        };
+        ConfigCheck::Changed { problem }
     }
 }
 
@@ -107,6 +119,13 @@ impl ConfigWatch {
 mod tests {
     use super::*;
     use std::fs;
+
+    fn problem(watch: &mut ConfigWatch) -> Option<String> {
+        match watch.check() {
+            ConfigCheck::Changed { problem } => problem,
+            ConfigCheck::Unchanged => panic!("the change is not noticed"),
+        }
+    }
 
     #[test]
     fn change_is_a_problem_until_it_is_loaded() {
@@ -117,29 +136,29 @@ mod tests {
         let good = "allowed_nodes = ['pve1']\n";
         fs::write(&path, good).unwrap();
         let mut watch = ConfigWatch::over(&path, settings::load(&path).unwrap().config);
-        assert_eq!(watch.check(), None);
+        assert_eq!(watch.check(), ConfigCheck::Unchanged);
 
         // As `systemctl reload` refuses it before any signal.
         fs::write(&path, "allowed_node = []\n").unwrap();
-        let sentence = watch.check().unwrap().unwrap();
+        let sentence = problem(&mut watch).unwrap();
         for part in ["is not loaded", "line 1, column 1", "systemctl reload"] {
             assert!(sentence.contains(part), "{sentence}");
         }
-        assert_eq!(watch.check(), None);
+        assert_eq!(watch.check(), ConfigCheck::Unchanged);
         fs::write(&path, good).unwrap();
-        assert_eq!(watch.check(), Some(None));
+        assert_eq!(problem(&mut watch), None);
 
         // A node that waits for a reload.
         fs::write(nodes.join("pve2.toml"), "name = 'pve2'\n").unwrap();
-        let sentence = watch.check().unwrap().unwrap();
+        let sentence = problem(&mut watch).unwrap();
         assert!(sentence.contains("nodes.d was changed"), "{sentence}");
         watch.about_to_load();
         let kept = Some("restart".to_owned());
         watch.loaded(settings::load(&path).unwrap().config, kept.clone());
-        assert_eq!(watch.check(), None);
+        assert_eq!(watch.check(), ConfigCheck::Unchanged);
 
         // Saved again without a change: what was wrong still is.
         fs::write(&path, format!("# the same\n{good}")).unwrap();
-        assert_eq!(watch.check(), Some(kept));
+        assert_eq!(problem(&mut watch), kept);
     }
 }

@@ -48,7 +48,7 @@ pub enum OpenError {
         path: PathBuf,
         state_dir: PathBuf,
         #[source]
-        error: LogError,
+        error: Box<LogError>,
     },
 }
 
@@ -74,7 +74,7 @@ impl OpenError {
                 error,
             } => {
                 // A file of either directory: the log, a segment, a key, a state.
-                let of_files = match error {
+                let of_files = match &**error {
                     LogError::Storage { source, .. }
                         if source.kind() == io::ErrorKind::PermissionDenied =>
                     {
@@ -119,7 +119,7 @@ impl AuditLog {
         let writer = Writer::start(storage, settings).map_err(|error| OpenError::Log {
             path: audit.log.clone(),
             state_dir: audit.state_dir.clone(),
-            error,
+            error: Box::new(error),
         })?;
         Ok(Self { writer, room })
     }

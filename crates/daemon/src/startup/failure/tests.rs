@@ -87,10 +87,10 @@ pub(crate) fn every() -> Vec<(Failure, &'static str)> {
     let storage = |kind| OpenError::Log {
         path: path(),
         state_dir: "/state".into(),
-        error: LogError::Storage {
+        error: Box::new(LogError::Storage {
             doing: "write the audit log",
             source: io(kind),
-        },
+        }),
     };
     let wide = || {
         let narrow = Config::parse("socket_mode = '0660'").unwrap().socket_access;
@@ -258,7 +258,7 @@ pub(crate) fn every() -> Vec<(Failure, &'static str)> {
             OpenError::Log {
                 path: path(),
                 state_dir: "/state".into(),
-                error: LogError::Missing,
+                error: Box::new(LogError::Missing),
             }
             .into(),
             "put the log back",
