@@ -44,6 +44,15 @@ impl Tool {
     }
 
     fn is_version_of(&self, program: &Path) -> bool {
+        // cargo's own record: some pass `--version` on to cargo.
+        let record = program
+            .ancestors()
+            .nth(2)
+            .and_then(|directory| fs::read_to_string(directory.join(".crates.toml")).ok());
+        let entry = format!("\n\"{} {} (", self.name, self.version);
+        if program.exists() && record.is_some_and(|record| record.contains(&entry)) {
+            return true;
+        }
         let mut asked = Command::new(program);
         // As cargo calls it: some of them print their version only so.
         asked

@@ -1,7 +1,7 @@
 //! The checkout, the build's output and the programs of this machine.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,7 +28,15 @@ pub(crate) fn tools_dir() -> PathBuf {
 
 /// The cargo that started us, in the checkout's root.
 pub(crate) fn cargo(word: &str) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or(OsString::from("cargo")));
+    cargo_with(
+        env::var_os("CARGO").unwrap_or(OsString::from("cargo")),
+        word,
+    )
+}
+
+/// As [`cargo`], with a program that is a subcommand of cargo.
+pub(crate) fn cargo_with(program: impl AsRef<OsStr>, word: &str) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(root()).arg(word);
     // Cargo describes our own package to us. Build scripts that watch these
     // variables (ring's) would run again whenever a contributor goes from `cargo

@@ -2,6 +2,8 @@
 
 use super::EPOCH;
 use super::contents::{Package, SCRIPTS};
+use super::links;
+use super::sbom::Components;
 use crate::manual;
 use crate::process::{self, Failure, Outcome};
 use crate::workspace::{root, target_dir};
@@ -32,6 +34,7 @@ impl Staging {
     pub(super) fn lay_out(
         package: &Package,
         programs: &Path,
+        components: &Components,
         version: &str,
         epoch: &str,
     ) -> Outcome<Self> {
@@ -46,7 +49,9 @@ impl Staging {
                 staging.directory.display()
             ))
         })?;
+        staging.link_pages(package)?;
         staging.documents(version, package.has_changelog)?;
+        staging.list_crates(components, version)?;
         staging.manual(package)?;
         Ok(staging)
     }
@@ -76,6 +81,21 @@ impl Staging {
             let link = self.directory.join(link);
             self.create(link.parent().unwrap_or(&self.directory))?;
             symlink(target, link)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the links of pages lead to other files of the packages.
+    fn link_pages(&self, package: &Package) -> Outcome {
+        for (page, directory) in package.files {
+            let name = page.rsplit('/').next().unwrap_or(page);
+            if !name.ends_with(".md") {
+                continue;
+            }
+            let file = self.directory.join(directory).join(name);
+            let cannot = |error: io::Error| Failure::new(format!("{}: {error}", file.display()));
+            let text = fs::read_to_string(&file).map_err(cannot)?;
+            fs::write(&file, links::packaged(package, page, &text)?).map_err(cannot)?;
         }
         Ok(())
     }
@@ -136,6 +156,34 @@ impl Staging {
             fs::rename(target.join("CHANGELOG.md"), &changelogs[1]).map_err(cannot)?;
         }
         compress(&changelogs)
+    }
+
+    /// The bill of materials, and the licences of the crates.
+    fn list_crates(&self, components: &Components, version: &str) -> Outcome {
+        let directory = self.directory.join("usr/share/doc").join(self.name);
+        let cannot = |error: io::Error| {
+            Failure::new(format!("cannot write to {}: {error}", directory.display()))
+        };
+        let copyright = directory.join("copyright");
+        // A field of the header, which the first empty line ends.
+        let text = fs::read_to_string(&copyright).map_err(cannot)?.replacen(
+            "\n\n",
+            &format!("\n{}\n", components.comment()),
+            1,
+        );
+        let notices = directory.join("crate-licenses");
+        for (file, text) in [
+            (&copyright, text),
+            (
+                &directory.join(format!("{}.cdx.json", self.name)),
+                components.bill(self.name, version),
+            ),
+            (&notices, components.notices()?),
+        ] {
+            fs::write(file, text).map_err(cannot)?;
+            fs::set_permissions(file, Permissions::from_mode(0o644)).map_err(cannot)?;
+        }
+        compress(&[notices])
     }
 
     /// The pages, and the completions of the programs, which each shell has elsewhere.

@@ -6,7 +6,7 @@
 
 use super::contents::PACKAGES;
 use super::deb::Compression;
-use super::{ARCHITECTURES, REVISION, build, pack};
+use super::{ARCHITECTURES, REVISION, build, check_size, pack};
 use crate::guest::{self, ENDED, Guest};
 use crate::manual;
 use crate::packages::{self, Counterpart, program};
@@ -82,7 +82,7 @@ fn check_with(steps: &mut Steps, is_static: bool, releases: &[String]) {
         packages::require(&NEEDS)?;
         manual::write(&manual::directory())?;
         let programs = if is_static {
-            build(ARCHITECTURES[0])?
+            build(ARCHITECTURES[0], None)?
         } else {
             products::directory(Profile::EndToEnd)
         };
@@ -92,15 +92,26 @@ fn check_with(steps: &mut Steps, is_static: bool, releases: &[String]) {
                 fs::remove_dir_all(&out)
                     .map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
             }
+            // The size that is checked is that of the packages that are shipped.
+            let is_shipped = is_static && revision == REVISION;
+            let compression = if is_shipped {
+                Compression::Best
+            } else {
+                Compression::Quick
+            };
             for package in &PACKAGES {
-                pack(
+                let architecture = ARCHITECTURES[0];
+                let file = pack(
                     package,
-                    ARCHITECTURES[0].debian,
+                    architecture,
                     &programs,
                     revision,
-                    Compression::Quick,
+                    compression,
                     &out,
                 )?;
+                if is_shipped {
+                    check_size(package, &file)?;
+                }
             }
         }
         Ok(())
@@ -145,7 +156,7 @@ fn debian(release: &str) -> Outcome<PathBuf> {
     let recipe = directory().join(format!("{release}.recipe"));
     let sources = sources(release)?;
     let wanted = format!("{DEBIAN}\n{}\n", sources.join("\n"));
-    if fs::read_to_string(&recipe).is_ok_and(|made| made == wanted) {
+    if root.is_dir() && fs::read_to_string(&recipe).is_ok_and(|made| made == wanted) {
         return Ok(root);
     }
     let cannot = |error: std::io::Error| {

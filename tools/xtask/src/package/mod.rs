@@ -9,6 +9,8 @@
 mod contents;
 mod deb;
 pub(crate) mod life;
+mod links;
+mod sbom;
 mod trial;
 
 use crate::manual;
@@ -16,9 +18,11 @@ use crate::matrix::{COMPILER, EMULATOR};
 use crate::packages::{self, Counterpart, Kind, program};
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
-use crate::workspace::{locked_cargo, root, target_dir};
+use crate::tool::Tool;
+use crate::workspace::{cargo_with, locked_cargo, root, target_dir};
 use contents::{PACKAGES, Package};
 use deb::Compression;
+use sbom::Components;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -77,6 +81,12 @@ const NEEDS: [Counterpart; 2] = [
     program("gzip", "gzip", "compresses changelogs"),
 ];
 
+/// Stores the list of crates in each program, for scanners that look for vulnerable ones.
+const AUDITABLE: Tool = Tool {
+    name: "cargo-auditable",
+    version: "0.7.7",
+};
+
 /// The time of all files in a package, in seconds since 1970 (reproducible-builds.org).
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
@@ -97,7 +107,9 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     if written.is_none() {
         return Ok(());
     }
-    let built = steps.run("static programs", || build(options.architecture));
+    let built = steps.run("static programs", || {
+        build(options.architecture, Some(&AUDITABLE))
+    });
     let Some(programs) = built else {
         return Ok(());
     };
@@ -106,9 +118,16 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     });
     for package in &PACKAGES {
         steps.run(package.name, || {
-            let debian = options.architecture.debian;
             let best = Compression::Best;
-            let file = pack(package, debian, &programs, REVISION, best, &options.out)?;
+            let architecture = options.architecture;
+            let file = pack(
+                package,
+                architecture,
+                &programs,
+                REVISION,
+                best,
+                &options.out,
+            )?;
             check_size(package, &file)
         });
     }
@@ -148,8 +167,8 @@ impl Options {
 }
 
 /// Builds the programs, one package at a time, so that none gets the features of another. Returns
-/// their directory.
-fn build(architecture: Architecture) -> Outcome<PathBuf> {
+/// their directory. [`AUDITABLE`] adds the list of crates to each program.
+fn build(architecture: Architecture, tool: Option<&Tool>) -> Outcome<PathBuf> {
     let Architecture {
         target,
         compiler,
@@ -158,8 +177,16 @@ fn build(architecture: Architecture) -> Outcome<PathBuf> {
     } = architecture;
     let directory = target_dir().join("package");
     let variable = target.replace('-', "_");
+    let tool = tool.map(Tool::get).transpose()?;
     for program in crate::products::PRODUCTS {
-        let mut cargo = locked_cargo("build");
+        let mut cargo = match &tool {
+            None => locked_cargo("build"),
+            Some(tool) => {
+                let mut cargo = cargo_with(tool, "auditable");
+                cargo.args(["build", "--locked"]);
+                cargo
+            }
+        };
         cargo.args(["--release", "--target", target, "--package", program]);
         // A directory of its own: these flags would have everything else built again.
         cargo
@@ -175,14 +202,17 @@ fn build(architecture: Architecture) -> Outcome<PathBuf> {
     Ok(directory.join(target).join("release"))
 }
 
+/// The directory of cargo's registry and programs.
+fn cargo_home() -> PathBuf {
+    let home = env::var_os("HOME").unwrap_or_default();
+    env::var_os("CARGO_HOME").map_or_else(|| Path::new(&home).join(".cargo"), Into::into)
+}
+
 /// Flags of the compiler by which a program does not contain the names of this machine's
 /// directories.
 fn flags() -> OsString {
-    let home = env::var_os("HOME").unwrap_or_default();
-    let cargo =
-        env::var_os("CARGO_HOME").map_or_else(|| Path::new(&home).join(".cargo"), Into::into);
     let mut flags = OsString::new();
-    for (directory, name) in [(root(), "/build"), (cargo, "/cargo")] {
+    for (directory, name) in [(root(), "/build"), (cargo_home(), "/cargo")] {
         if !flags.is_empty() {
             // What separates flags in CARGO_ENCODED_RUSTFLAGS.
             flags.push("\x1f");
@@ -201,7 +231,7 @@ const REVISION: u8 = 1;
 /// Packs the programs of a directory. Returns the package's file.
 fn pack(
     package: &Package,
-    architecture: &str,
+    architecture: Architecture,
     programs: &Path,
     revision: u8,
     compression: Compression,
@@ -210,12 +240,19 @@ fn pack(
     fs::create_dir_all(out)
         .map_err(|error| Failure::new(format!("cannot create {}: {error}", out.display())))?;
     let epoch = epoch()?;
-    let version = format!("{}-{revision}", env!("CARGO_PKG_VERSION"));
-    let staging = deb::Staging::lay_out(package, programs, &version, &epoch)?;
-    let file = out.join(format!("{}_{version}_{architecture}.deb", package.name));
-    staging.pack(&version, architecture, compression, &file)?;
+    let version = debian_version(env!("CARGO_PKG_VERSION"), revision);
+    let Architecture { debian, target, .. } = architecture;
+    let components = Components::of(package, target)?;
+    let staging = deb::Staging::lay_out(package, programs, &components, &version, &epoch)?;
+    let file = out.join(format!("{}_{version}_{debian}.deb", package.name));
+    staging.pack(&version, debian, compression, &file)?;
     println!("{}", file.display());
     Ok(file)
+}
+
+/// The version of a package: a pre-release sorts before its release (deb-version(7)).
+fn debian_version(version: &str, revision: u8) -> String {
+    format!("{}-{revision}", version.replace('-', "~"))
 }
 
 /// The commit's time, unless the environment says another.
@@ -261,6 +298,12 @@ mod tests {
         for wrong in [&["--arch"][..], &["--arch", "mips"], &["amd64"], &["--out"]] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn release_is_newer_than_its_candidate() {
+        assert_eq!(debian_version("0.2.0", 1), "0.2.0-1");
+        assert_eq!(debian_version("0.2.0-rc.1", 1), "0.2.0~rc.1-1");
     }
 
     #[test]
