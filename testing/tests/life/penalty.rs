@@ -1,5 +1,5 @@
-//! sshd's penalties (`PerSourcePenalties` in sshd_config(5), from OpenSSH 9.8 on): the release decides
-//! whether the node has them.
+//! sshd's penalties (`PerSourcePenalties` in `sshd_config(5)`, from OpenSSH 9.8 on): the release
+//! decides whether the node has them.
 
 use super::machine::{answer, configure, need, run, try_run};
 use super::tree::Tree;
