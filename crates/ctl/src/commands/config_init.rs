@@ -147,12 +147,18 @@ fn create(path: &Path, text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// [`InitError`], or when the text cannot be printed.
-pub(super) fn run(options: Options) -> CommandResult {
+pub(super) fn run(
+    Options {
+        nodes,
+        peers,
+        write,
+    }: Options,
+) -> CommandResult {
     let mut text = TEXT.to_owned();
     // Neither a name nor an address has a character that TOML would have to escape.
-    if !options.nodes.is_empty() {
+    if !nodes.is_empty() {
         text.push_str("\n\nallowed_nodes = [\n");
-        for Node { name, address } in &options.nodes {
+        for Node { name, address } in nodes {
             let _ = match address {
                 Some(address) => {
                     writeln!(
@@ -165,12 +171,12 @@ pub(super) fn run(options: Options) -> CommandResult {
         }
         text.push(']');
     }
-    if !options.peers.is_empty() {
-        let _ = write!(text, "\n\nallowed_peers = {:?}", options.peers);
+    if !peers.is_empty() {
+        let _ = write!(text, "\n\nallowed_peers = {peers:?}");
     }
     // A node that is named twice, for example.
     Config::parse(&text).map_err(InitError::Mistake)?;
-    if options.write {
+    if write {
         let path = file_or_default(None);
         text.push('\n');
         create(&path, &text).map_err(|source| match source.kind() {
