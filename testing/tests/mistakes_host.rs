@@ -106,7 +106,7 @@ fn unreadable_directory_of_nodes_has_its_command() {
     if skipped(&needs) {
         return;
     }
-    let home = Arc::new(Home::new());
+    let home = Home::new();
     home.write_config(&Config::new());
     let nodes = home.config_file().with_file_name("nodes.d");
     fs::create_dir(&nodes).unwrap();
@@ -116,23 +116,27 @@ fn unreadable_directory_of_nodes_has_its_command() {
     set_mode(&nodes, 0o700);
     set_mode(&node, 0o600);
     let wrapper = unprivileged();
-    for path in [&nodes, &node] {
-        let output = Command::new(&wrapper[0])
+    let check = || {
+        Command::new(&wrapper[0])
             .args(&wrapper[1..])
             .arg(pulse_e2e::programs::daemon())
             .arg("--config")
             .arg(home.config_file())
+            .arg("--check")
             .env_clear()
             .output()
-            .unwrap();
+            .unwrap()
+    };
+    for path in [&nodes, &node] {
+        let output = check();
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(78), "{errors}");
         let command = command_in(&errors, "chmod ");
         assert!(command.ends_with(path.to_str().unwrap()), "{command}");
         follow(&command);
     }
-    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
-    Daemon::start_under(&home, &wrapper).stop();
+    let output = check();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
