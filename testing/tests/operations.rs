@@ -47,12 +47,13 @@ fn words(line: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
         line = line.replace(&format!("${name}"), value);
     }
     let mut words = vec![String::new()];
-    let mut is_quoted = false;
+    let mut quote = None;
     for c in line.chars() {
-        match c {
-            '"' => is_quoted = !is_quoted,
-            ' ' if !is_quoted => words.push(String::new()),
-            c => words.last_mut().unwrap().push(c),
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if c == open => quote = None,
+            (None, ' ') => words.push(String::new()),
+            (_, c) => words.last_mut().unwrap().push(c),
         }
     }
     words.retain(|word| !word.is_empty());
