@@ -5,10 +5,14 @@
 //! metadata alone while these stay the same.
 
 use crate::startup::settings;
-use pulse_core::config::{Config, MAX_NODES_ENTRIES, NODES_DIRECTORY};
+use pulse_core::config::{Config, NODES_DIRECTORY};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// The most files of `nodes.d` that are looked at one by one: this is done on the thread that serves
+/// callers. Of more, the directory alone is looked at, which shows added, removed and renamed files.
+const MAX_WATCHED: usize = 1000;
 
 /// The version of a file.
 type FileVersion = (u64, u64, u64, [i64; 4]);
@@ -24,10 +28,12 @@ impl Versions {
         let mut entries: Vec<PathBuf> = std::fs::read_dir(&nodes)
             .into_iter()
             .flatten()
-            // One more than are read: then the directory is refused.
-            .take(MAX_NODES_ENTRIES + 1)
+            .take(MAX_WATCHED + 1)
             .filter_map(|entry| Some(entry.ok()?.path()))
             .collect();
+        if entries.len() > MAX_WATCHED {
+            entries.clear();
+        }
         entries.sort_unstable();
         let paths = [configuration.to_owned(), nodes].into_iter().chain(entries);
         let versions = paths.map(|path| {
@@ -160,5 +166,27 @@ mod tests {
         // Saved again without a change: what was wrong still is.
         fs::write(&path, format!("# the same\n{good}")).unwrap();
         assert_eq!(problem(&mut watch), kept);
+    }
+
+    #[test]
+    fn large_directory_is_looked_at_as_a_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("config.toml");
+        let nodes = home.path().join(NODES_DIRECTORY);
+        fs::create_dir(&nodes).unwrap();
+        fs::write(&path, "").unwrap();
+        for number in 0..=MAX_WATCHED {
+            let name = format!("pve{number}");
+            fs::write(
+                nodes.join(format!("{name}.toml")),
+                format!("name = '{name}'\n"),
+            )
+            .unwrap();
+        }
+        let mut watch = ConfigWatch::over(&path, settings::load(&path).unwrap().config);
+        fs::write(nodes.join("pve1.toml"), "name = 'pve1'\nport = 23\n").unwrap();
+        assert_eq!(watch.check(), ConfigCheck::Unchanged);
+        fs::remove_file(nodes.join("pve2.toml")).unwrap();
+        assert!(problem(&mut watch).is_some());
     }
 }
