@@ -131,7 +131,7 @@ impl CommandError for InitError {
 /// Creates the file, which everybody can read whatever the umask is: it has no secret, and the
 /// daemon is not root.
 fn create(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut file = pulse_files::open_with(OpenOptions::new().write(true).create_new(true), path)?;
     let written = file
         .write_all(text.as_bytes())
         .and_then(|()| file.set_permissions(Permissions::from_mode(0o644)))
