@@ -102,7 +102,7 @@ pub enum LogError {
     StateFile {
         /// Its name.
         file: &'static str,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// The kernel has no random bytes.

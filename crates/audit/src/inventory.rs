@@ -91,8 +91,8 @@ impl EndFile {
         load(storage, END_FILE)
     }
 
-    /// What another program has done to the live file since, if it shows: the log ends before the
-    /// record, or the file is not as it was left.
+    /// The change that another program has made to the live file since, if it shows: the log ends
+    /// before the record, or the file is not as it was left.
     /// `found` is the end of the log now; its other errors are the caller's.
     pub(crate) fn change(
         &self,

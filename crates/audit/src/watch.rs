@@ -84,7 +84,7 @@ pub struct ChangedFile {
     pub(crate) found: Option<Found>,
 }
 
-/// What has a name.
+/// The file behind a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Found {
@@ -97,7 +97,7 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// What has the name now. None when that cannot be found out.
+    /// The file that has the name now. None when that cannot be found out.
     pub(crate) fn of(storage: &impl Storage, name: &str) -> Option<Self> {
         use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied};
         match Known::of(storage, name) {

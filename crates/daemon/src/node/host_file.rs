@@ -130,7 +130,7 @@ impl<T: Default + PartialEq> HostFile<T> {
         }
     }
 
-    /// What is wrong with it now, with its remedy.
+    /// Its problem now, with the remedy.
     pub(crate) fn sentence(&self) -> Option<String> {
         let last = self.last();
         self.describe(&last.state, last.content.is_some())
